@@ -1,0 +1,142 @@
+"""What the stages speak to a machine with: commands, answers, files, and the `Host` protocol.
+
+How a machine is really reached belongs to `hosts/`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+TIMED_OUT = 124
+"""Exit code of a command that was ended at its deadline, as coreutils' `timeout` has it."""
+
+NOT_FOUND = 127
+"""Exit code of a command whose program does not exist, as a POSIX shell has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run on a host. Never a shell string; never a secret in `argv`.
+
+    `env` is added to the host's own environment; `timeout` is in seconds.
+    """
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    env: tuple[tuple[str, str], ...] = ()
+    timeout: float = 60.0
+
+    def __str__(self) -> str:
+        """Return the command as it would be typed."""
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command answered; `seconds` is wall time."""
+
+    command: Command
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command ended with exit code 0."""
+        return self.exit_code == 0
+
+    def tail(self, lines: int = 6) -> str:
+        """Return the last lines of what was said, standard error first if there is any."""
+        said = self.stderr.strip() or self.stdout.strip()
+        return "\n".join(said.splitlines()[-lines:])
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A regular file as it is. `modified` is in seconds since the epoch; `content` is None where we may not read it."""
+
+    content: bytes | None
+    mode: int
+    owner: str
+    group: str
+    modified: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The content as text; what is not UTF-8 is replaced."""
+        return (self.content or b"").decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A look at one file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Put a file in place, atomically (a temporary file beside it, fsync, rename).
+
+    Missing parent directories are made with mode 0755. `source`, where it is set, is a file on
+    this machine whose bytes are written instead of `content`: secrets travel by reference.
+    """
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a file, then those of `directories` that are empty, in the order given."""
+
+    path: str
+    directories: tuple[str, ...] = ()
+
+
+Look = Read | Command
+"""A read-only question to a host."""
+
+Answer = FileState | Result | None
+"""What a host answers to a look; None is a file that is not there."""
+
+Action = Command | Write | Remove
+"""Something that changes a host."""
+
+Listener = Callable[[str], None]
+"""Is told each line a running command prints, as it comes."""
+
+
+class Host(Protocol):
+    """A machine: run commands, read and write files. Everything else is made of these."""
+
+    def run(self, command: Command, listener: Listener | None = None) -> Result:
+        """Run a command to its end or its deadline; a program that is missing gives exit code 127."""
+
+    def read(self, path: str) -> FileState | None:
+        """Return the file at `path`, or None when there is none."""
+
+    def names(self, directory: str) -> tuple[str, ...]:
+        """Return the sorted names in a directory; none when it does not exist."""
+
+    def write(self, write: Write) -> None:
+        """Put a file in place atomically.
+
+        Raises `ManagerError` with the cause (read-only, no space) when that cannot be done.
+        """
+
+    def remove(self, remove: Remove) -> None:
+        """Remove a file and its directories that are then empty; one already gone is fine."""
+
+
+def look(host: Host, question: Look) -> Answer:
+    """Ask a host one read-only question."""
+    return host.read(question.path) if isinstance(question, Read) else host.run(question)
