@@ -1,0 +1,238 @@
+"""The rows of the catalog, as types.
+
+How they are read is in `tables`; the questions one can ask them are methods of `Catalog`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Tested(Enum):
+    """How a distribution was tried: on a real machine, with a machine's recorded answers, or not at all."""
+
+    MACHINE = "machine"
+    RECORDED = "recorded"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a fact was read and on which day (ISO)."""
+
+    where: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One release of a distribution.
+
+    `rabbitmq` (a series) and `erlang` (a major) are what its own packages offer, empty where it
+    has none; `repositories` are ids of repositories that serve it, best first. `end_of_life` is
+    an ISO date, empty while unknown or for a rolling release; `ended` holds on the catalog's own
+    day, not on the machine's clock. `architectures` are those the distribution itself has.
+    """
+
+    id: str
+    name: str
+    family: str
+    version: str
+    codename: str
+    manager: str
+    base: str
+    end_of_life: str
+    ended: bool
+    rabbitmq: str
+    erlang: str
+    repositories: tuple[str, ...]
+    architectures: tuple[str, ...]
+    tested: Tested
+    note: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One apt (later yum) repository of a source.
+
+    `uris` are mirrors with `{family}` and `{codename}` to fill in (`Repository.urls`). `provides`
+    is what it is for: "rabbitmq" or "erlang". `architectures` are those it has packages for;
+    ("all",) serves every machine. `origin` is its Release file's Origin field, as far as known.
+    `key` is an id in keys; an empty one means no fingerprint is pinned: refuse it unless the user
+    names key and fingerprint.
+    """
+
+    id: str
+    source: str
+    manager: str
+    provides: str
+    uris: tuple[str, ...]
+    suite: str
+    component: str
+    architectures: tuple[str, ...]
+    origin: str
+    origin_proven: bool
+    key: str
+    note: str
+    citation: Citation
+
+    def urls(self, distribution: Distribution) -> tuple[str, ...]:
+        """Return the mirrors as they serve one distribution."""
+        return tuple(uri.format(family=distribution.family, codename=distribution.codename) for uri in self.uris)
+
+    def serves(self, architecture: str) -> bool:
+        """Tell whether machines of an architecture (dpkg's name) find packages here."""
+        return "all" in self.architectures or architecture in self.architectures
+
+    def suite_for(self, distribution: Distribution) -> str:
+        """Return the suite of one distribution."""
+        return self.suite.format(family=distribution.family, codename=distribution.codename)
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """A repository or key that must not be used any more.
+
+    `hosts` are host names or host/path beginnings of its URIs; `keys` the key ids (16 or 40 hex digits)
+    it was signed with; `since` an ISO date; `replacement` a source id.
+    """
+
+    id: str
+    name: str
+    hosts: tuple[str, ...]
+    keys: tuple[str, ...]
+    since: str
+    replacement: str
+    reason: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An OpenPGP key that is trusted by its full fingerprint (40 upper-case hex digits).
+
+    `file` is its armoured text beside the tables (`Catalog.key_text`), empty where it is not shipped.
+    """
+
+    id: str
+    uid: str
+    fingerprint: str
+    subkeys: tuple[str, ...]
+    file: str
+    urls: tuple[str, ...]
+    note: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class ErlangRange:
+    """Which Erlang fits RabbitMQ releases `first` to `last` (both included).
+
+    `minimum` and `maximum` are the documented bounds: a maximum of `27` or `26.2` admits
+    everything that begins so. `enforced` is the minimum without which a node refuses to boot,
+    empty where it was not looked up; nothing enforces a maximum but us. `preferred` is the
+    Erlang series to take when there is a choice.
+    """
+
+    first: str
+    last: str
+    minimum: str
+    maximum: str
+    enforced: str
+    preferred: str
+    note: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A RabbitMQ series. `community_until` and `commercial_until` are ISO dates, empty where not known.
+
+    `upgrades_to` are the series one may go to from here, in one hop; `newest` is the newest release seen.
+    """
+
+    name: str
+    released: str
+    newest: str
+    community_until: str
+    commercial_until: str
+    upgrades_to: tuple[str, ...]
+    upgrades_from_release: str
+    note: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class BadPair:
+    """RabbitMQ and Erlang versions that are known to hurt each other; bounds included, empty ones open.
+
+    Bounds admit everything that begins like them, as in `ErlangRange`. `severity` is `error`
+    (do not) or `warning` (know what you do).
+    """
+
+    id: str
+    rabbitmq_from: str
+    rabbitmq_to: str
+    erlang_from: str
+    erlang_to: str
+    severity: str
+    reason: str
+    citation: Citation
+
+
+class Fit(Enum):
+    """How a RabbitMQ release and an Erlang version go together."""
+
+    FITS = "fits"
+    TOO_OLD = "too-old"
+    TOO_NEW = "too-new"
+    KNOWN_BAD = "known-bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement on a pair. `boots` is False where the node itself would refuse; `warnings` may come with any fit."""
+
+    fit: Fit
+    reason: str
+    boots: bool = True
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OsRelease:
+    """What /etc/os-release (and /etc/debian_version) say, as read; empty where they are silent."""
+
+    id: str = ""
+    name: str = ""
+    version: str = ""
+    version_id: str = ""
+    codename: str = ""
+    ubuntu_codename: str = ""
+    debian_codename: str = ""
+    id_like: tuple[str, ...] = ()
+    platform_id: str = ""
+    pretty: str = ""
+    debian_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The row a machine belongs to. `derivative` is its own name where the row is its base's; `because` says why."""
+
+    distribution: Distribution
+    because: str
+    derivative: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a machine has no place, and what would work instead; `distribution` is its row where one is known."""
+
+    reason: str
+    hint: str
+    distribution: Distribution | None = None
