@@ -1,0 +1,121 @@
+"""Throwaway keys and certificates that stand in for the real ones.
+
+What is signed with them belongs to `archive`; how a machine is made to trust them, to `tool` and `mirror`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import roots
+from lab.system import call, locked
+
+NAMES = ("deb1.rabbitmq.com", "deb2.rabbitmq.com", "mirror.test")
+"""The names the certificate is good for."""
+
+LONG_AGO = "20200101T000000"
+"""When the expired key was made; it was good for a year."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A signing key: its full fingerprint and its public half in both forms."""
+
+    fingerprint: str
+    armored: str
+    binary: bytes
+
+
+class Trust:
+    """A team key, an expired one and a stranger's; a certificate authority and a server certificate of it.
+
+    Made once per cache, so that cached layers go on trusting them. Use `close` to end gpg's agent.
+    """
+
+    def __init__(self) -> None:
+        folder = roots.cache() / "trust"
+        with locked(folder.with_name("trust.lock")):
+            if not folder.exists():
+                _make(folder)
+        # gpg's sockets need a short path, and parallel sessions an agent each
+        self._home = Path(tempfile.mkdtemp(prefix="t-gpg-"))
+        shutil.copytree(folder / "gnupg", self._home, dirs_exist_ok=True)
+        self.authority = (folder / "ca.pem").read_text()
+        self.certificate = folder / "server.pem"
+        self.good = self._key("good")
+        self.expired = self._key("expired")
+        self.wrong = self._key("wrong")
+
+    def close(self) -> None:
+        """End gpg's agent and forget the copy of the keys."""
+        _end_agent(self._home)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def sign(self, key: Key, text: bytes, *, clear: bool) -> bytes:
+        """Return `text` with a signature around it (InRelease), or the signature alone (Release.gpg)."""
+        moment = ("--faked-system-time", f"{LONG_AGO}!") if key == self.expired else ()
+        form = "--clear-sign" if clear else "--detach-sign"
+        words = (*_GPG, *moment, "--digest-algo", "SHA512", "--local-user", key.fingerprint, "--armor", form)
+        return call(*words, input=text, env=_environment(self._home)).encode()
+
+    def _key(self, name: str) -> Key:
+        listing = call(*_GPG, "--with-colons", "--list-keys", f"={_uid(name)}", env=_environment(self._home))
+        fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
+        armored = call(*_GPG, "--armor", "--export", fingerprint, env=_environment(self._home))
+        return Key(fingerprint, armored, dearmored(armored))
+
+
+_GPG = ("gpg", "--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "")
+
+
+def dearmored(armored: str) -> bytes:
+    """Return a key's binary form."""
+    from base64 import b64decode
+
+    body = armored.split("\n\n", 1)[1].split("\n=", 1)[0].split("\n-----", 1)[0]
+    return b64decode(body)
+
+
+def _make(folder: Path) -> None:
+    part = folder.with_name("trust.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(mode=0o700)
+    home = Path(tempfile.mkdtemp(prefix="t-gpg-"))
+    for name in ("good", "wrong"):
+        call(*_GPG, "--quick-gen-key", _uid(name), "ed25519", "sign", "never", env=_environment(home))
+    moment = ("--faked-system-time", LONG_AGO)
+    call(*_GPG, *moment, "--quick-gen-key", _uid("expired"), "ed25519", "sign", "1y", env=_environment(home))
+    _end_agent(home)
+    shutil.copytree(home, part / "gnupg", ignore=shutil.ignore_patterns("S.*", "*.lock", ".#*"))
+    shutil.rmtree(home)
+    _certify(part)
+    part.rename(folder)
+
+
+def _certify(folder: Path) -> None:
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    authority = ("-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem"), "-days", "3650")
+    call("openssl", "req", "-x509", *key, *authority, "-subj", "/CN=Lab authority")
+    request = ("-keyout", str(folder / "server.key"), "-out", str(folder / "server.csr"))
+    call("openssl", "req", *key, *request, "-subj", "/CN=mirror.test")
+    names = ",".join(f"DNS:{name}" for name in NAMES)
+    (folder / "names").write_text(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+    issuer = ("-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial")
+    words = ("-in", str(folder / "server.csr"), "-days", "3650", "-extfile", str(folder / "names"))
+    certificate = call("openssl", "x509", "-req", *issuer, *words)
+    (folder / "server.pem").write_text((folder / "server.key").read_text() + certificate)
+
+
+def _uid(name: str) -> str:
+    return f"Lab {name} key <{name}@mirror.test>"
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "GNUPGHOME": str(home), "LC_ALL": "C"}
+
+
+def _end_agent(home: Path) -> None:
+    call("gpgconf", "--homedir", str(home), "--kill", "all", check=False)
