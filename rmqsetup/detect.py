@@ -59,7 +59,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A program that no package owns; `name` is "erlang" or "rabbitmq", `version` empty where it is not written down."""
+    """A program that no package owns; `name` is "erlang" or "rabbitmq", `version` is empty where nothing tells."""
 
     name: str
     path: str

@@ -13,6 +13,7 @@ from rmqsetup.catalog import pairs, placing, tables
 from rmqsetup.catalog.rows import (
     BadPair,
     Citation,
+    Derivative,
     Distribution,
     ErlangRange,
     Fit,
@@ -23,7 +24,9 @@ from rmqsetup.catalog.rows import (
     Retired,
     Series,
     SigningKey,
+    Source,
     Tested,
+    Unsupported,
     Verdict,
 )
 
@@ -31,6 +34,7 @@ __all__ = [
     "BadPair",
     "Catalog",
     "Citation",
+    "Derivative",
     "Distribution",
     "ErlangRange",
     "Fit",
@@ -41,7 +45,9 @@ __all__ = [
     "Retired",
     "Series",
     "SigningKey",
+    "Source",
     "Tested",
+    "Unsupported",
     "Verdict",
     "load",
 ]
@@ -55,6 +61,21 @@ class Catalog:
     def distributions(self) -> tuple[Distribution, ...]:
         """Every release of a distribution that is known, ended ones included."""
         return tables.distributions()
+
+    @property
+    def derivatives(self) -> tuple[Derivative, ...]:
+        """Distributions that are made from one of the others."""
+        return tables.derivatives()
+
+    @property
+    def unsupported(self) -> tuple[Unsupported, ...]:
+        """Systems that are known to have no place."""
+        return tables.unsupported()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What a user can name as the source of packages."""
+        return tables.sources()
 
     @property
     def repositories(self) -> tuple[Repository, ...]:

@@ -1,12 +1,15 @@
 """The rows of the catalog, as types.
 
-How they are read is in `tables`; the questions one can ask them are methods of `Catalog`.
+How they are read is in `tables`; the questions one can ask them are methods of `Catalog`. Rows are named
+tuples because making a dataclass costs a millisecond of every start, and they need nothing that one gives;
+`OsRelease` is a dataclass because it travels in facts and plans.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Tested(Enum):
@@ -17,16 +20,14 @@ class Tested(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+class Citation(NamedTuple):
     """Where a fact was read and on which day (ISO)."""
 
     where: str
     date: str
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(NamedTuple):
     """One release of a distribution.
 
     `rabbitmq` (a series) and `erlang` (a major) are what its own packages offer, empty where it
@@ -41,7 +42,6 @@ class Distribution:
     version: str
     codename: str
     manager: str
-    base: str
     end_of_life: str
     ended: bool
     rabbitmq: str
@@ -53,8 +53,43 @@ class Distribution:
     citation: Citation
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Derivative(NamedTuple):
+    """A distribution made from another, found by the `id` its os-release names.
+
+    `by` are the os-release fields that name the base's codename, the first that is set wins;
+    `codenames` translates its own names. `versions` is the family whose VERSION_ID it shares,
+    empty for none. `own_packages` keeps repositories made for the base away.
+    """
+
+    id: str
+    name: str
+    by: tuple[str, ...]
+    citation: Citation
+    codenames: tuple[tuple[str, str], ...] = ()
+    versions: str = ""
+    own_packages: bool = False
+    note: str = ""
+
+
+class Unsupported(NamedTuple):
+    """Systems that are known and have no place; `platforms` are beginnings of PLATFORM_ID."""
+
+    ids: tuple[str, ...]
+    platforms: tuple[str, ...]
+    reason: str
+    hint: str
+
+
+class Source(NamedTuple):
+    """What a user can name as the source of packages; its repositories carry its id."""
+
+    id: str
+    name: str
+    summary: str
+    citation: Citation
+
+
+class Repository(NamedTuple):
     """One apt (later yum) repository of a source.
 
     `uris` are mirrors with `{family}` and `{codename}` to fill in (`Repository.urls`). `provides`
@@ -91,8 +126,7 @@ class Repository:
         return self.suite.format(family=distribution.family, codename=distribution.codename)
 
 
-@dataclass(frozen=True, slots=True)
-class Retired:
+class Retired(NamedTuple):
     """A repository or key that must not be used any more.
 
     `hosts` are host names or host/path beginnings of its URIs; `keys` the key ids (16 or 40 hex digits)
@@ -109,8 +143,7 @@ class Retired:
     citation: Citation
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(NamedTuple):
     """An OpenPGP key that is trusted by its full fingerprint (40 upper-case hex digits).
 
     `file` is its armoured text beside the tables (`Catalog.key_text`), empty where it is not shipped.
@@ -126,8 +159,7 @@ class SigningKey:
     citation: Citation
 
 
-@dataclass(frozen=True, slots=True)
-class ErlangRange:
+class ErlangRange(NamedTuple):
     """Which Erlang fits RabbitMQ releases `first` to `last` (both included).
 
     `minimum` and `maximum` are the documented bounds: a maximum of `27` or `26.2` admits
@@ -146,11 +178,11 @@ class ErlangRange:
     citation: Citation
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """A RabbitMQ series. `community_until` and `commercial_until` are ISO dates, empty where not known.
 
-    `upgrades_to` are the series one may go to from here, in one hop; `newest` is the newest release seen.
+    `upgrades_to` are the series one may go to from here in one hop, from `upgrades_from_release` on where
+    that is set; `newest` is the newest release seen.
     """
 
     name: str
@@ -159,17 +191,16 @@ class Series:
     community_until: str
     commercial_until: str
     upgrades_to: tuple[str, ...]
-    upgrades_from_release: str
     note: str
     citation: Citation
+    upgrades_from_release: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BadPair:
+class BadPair(NamedTuple):
     """RabbitMQ and Erlang versions that are known to hurt each other; bounds included, empty ones open.
 
-    Bounds admit everything that begins like them, as in `ErlangRange`. `severity` is `error`
-    (do not) or `warning` (know what you do).
+    Upper bounds admit everything that begins like them, as in `ErlangRange`. `severity` is "error"
+    (do not), "warning" (know what you do) or "info"; `when` says who is hurt, empty for everybody.
     """
 
     id: str
@@ -178,6 +209,7 @@ class BadPair:
     erlang_from: str
     erlang_to: str
     severity: str
+    when: str
     reason: str
     citation: Citation
 
@@ -192,14 +224,16 @@ class Fit(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A judgement on a pair. `boots` is False where the node itself would refuse; `warnings` may come with any fit."""
+class Verdict(NamedTuple):
+    """A judgement on a pair. `boots` is False where the node itself would refuse.
+
+    `faults` are all known faults of the pair, whatever its fit; one that hurts everybody makes it `KNOWN_BAD`.
+    """
 
     fit: Fit
     reason: str
     boots: bool = True
-    warnings: tuple[str, ...] = ()
+    faults: tuple[BadPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +253,7 @@ class OsRelease:
     debian_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """The row a machine belongs to. `derivative` is its own name where the row is its base's; `because` says why."""
 
     distribution: Distribution
@@ -229,8 +262,7 @@ class Placement:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a machine has no place, and what would work instead; `distribution` is its row where one is known."""
 
     reason: str
