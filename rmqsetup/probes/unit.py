@@ -1,0 +1,113 @@
+"""How far systemd has come with the broker's unit, and what ended it: what `services` does not need to know.
+
+Changing anything about a service belongs to `services`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rmqsetup.host import Command, Host
+from rmqsetup.probes.wire import ProbeError
+
+NAME = "rabbitmq-server"
+
+_PROPERTIES = (
+    "LoadState,ActiveState,SubState,Result,UnitFileState,ExecMainCode,ExecMainStatus,NRestarts,MainPID,"
+    "InactiveExitTimestamp"
+)
+
+_MEANINGS = {
+    1: "the node said why in its log",
+    2: "a shell syntax error in rabbitmq-env.conf, or a bad argument",
+    127: "Erlang was not found",
+    200: "its working directory is missing (CHDIR)",
+    209: "its log directory is missing (STDOUT)",
+    217: "its user does not exist (USER)",
+}
+"""Exit codes that name a fault by themselves; each was provoked on Debian 13."""
+
+
+class Phase(Enum):
+    """What a unit's state means to somebody who waits for it."""
+
+    ACTIVE = "active"
+    STARTING = "starting"
+    FAILING = "failing"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """A unit as systemd shows it."""
+
+    load: str
+    active: str
+    sub: str
+    result: str = "success"
+    enabled: str = ""
+    exit_code: int = 0
+    restarts: int = 0
+    pid: int = 0
+    started: str = ""
+
+    @property
+    def phase(self) -> Phase:
+        """What to expect of it.
+
+        A broker that cannot start is almost never `failed`: its unit is restarted for ever, and is
+        `activating` meanwhile. A failed result between two attempts is the sign.
+        """
+        if self.load not in ("loaded", "masked"):
+            return Phase.UNKNOWN
+        if self.active in ("active", "reloading"):
+            return Phase.ACTIVE
+        if self.active == "failed" or self.result not in ("success", ""):
+            return Phase.FAILING
+        return Phase.STARTING if self.active in ("activating", "deactivating") else Phase.STOPPED
+
+    @property
+    def words(self) -> str:
+        """The state in a line."""
+        ended = f", {self.result}, exit code {self.exit_code}" if self.result not in ("success", "") else ""
+        again = f", restarted {self.restarts} times" if self.restarts else ""
+        return f"{NAME}: {self.active} ({self.sub}){ended}{again}"
+
+    @property
+    def meaning(self) -> str:
+        """Why it does not run, where its exit code or result says so."""
+        if self.load == "masked":
+            return "the unit is masked"
+        if self.result in ("oom-kill", "timeout"):
+            return {"oom-kill": "killed for want of memory", "timeout": "it was not ready in time"}[self.result]
+        return _MEANINGS.get(self.exit_code, "") if self.phase is Phase.FAILING else ""
+
+
+def unit_state(host: Host, name: str = NAME) -> UnitState:
+    """Ask systemd for the state of a unit. Raises `ProbeError` when systemd does not answer."""
+    result = host.run(Command(("systemctl", "show", "-p", _PROPERTIES, name), timeout=15))
+    if not result.ok:
+        raise ProbeError("systemd does not answer", cause=result.tail(), looked_at=(str(result.command),))
+    return parse_unit(result.stdout)
+
+
+def parse_unit(text: str) -> UnitState:
+    """Read the `Property=value` lines of `systemctl show`; what is missing is empty."""
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return UnitState(
+        found.get("LoadState", "not-found"),
+        found.get("ActiveState", "inactive"),
+        found.get("SubState", "dead"),
+        found.get("Result", "success"),
+        found.get("UnitFileState", ""),
+        _number(found.get("ExecMainStatus", "")),
+        _number(found.get("NRestarts", "")),
+        _number(found.get("MainPID", "")),
+        found.get("InactiveExitTimestamp", ""),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
