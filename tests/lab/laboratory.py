@@ -37,7 +37,7 @@ class Lab:
         self.machines: list[Machine] = []
         sweep(self.folder)
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Lab:  # noqa: PYI034 - Self is newer than our oldest Python
         """Return itself."""
         return self
 

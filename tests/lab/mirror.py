@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import gzip
 import lzma
+import re
 import socketserver
 import ssl
 import threading
@@ -246,7 +247,7 @@ class _Answer(BaseHTTPRequestHandler):
             else:
                 self._send(200, body, half=fault is Fault.HALF)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing: the mirror's log has it."""
@@ -276,7 +277,7 @@ def _tampered_packages(path: str, data: bytes | Path) -> bytes | Path:
     if not isinstance(data, bytes) or "/Packages" not in path:
         return data
     open_, close = _FORMS[path.rpartition(".")[2]] if not path.endswith("/Packages") else (bytes, bytes)
-    return close(open_(data).replace(b"SHA256: ", b"SHA256: 0000", 1))[: len(data)]
+    return close(re.sub(rb"(?<=SHA256: )....", b"0bad", open_(data)))
 
 
 _FORMS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
@@ -286,7 +287,7 @@ _FORMS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
 
 
 def _swapped(path: str, data: bytes | Path) -> bytes | Path:
-    if not isinstance(data, Path):
+    if not isinstance(data, Path) or not path.endswith(".deb"):
         return data
     deb = debs.load(data)
     return debs.rebuilt(deb, deb.control, script=f"#!/bin/sh\ntouch {SWAPPED}\n").path

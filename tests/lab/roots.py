@@ -91,9 +91,9 @@ def sources(suite: str) -> str:
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg",
     ]
     words = "".join(path.read_text() for path in sorted(Path("/etc/apt/apt.conf.d").glob("*")))
-    for setting in ("Check-Valid-Until", "Check-Date"):
-        if re.search(rf'^\s*Acquire::{setting}\s+"?(false|no|0)\b', words, re.MULTILINE | re.IGNORECASE):
-            fields.append(f"{setting}: no")
+    off = r'^\s*Acquire::(Check-Valid-Until|Check-Date)\s+"?(?:false|no|0)\b'
+    settings = sorted(set(re.findall(off, words, re.MULTILINE | re.IGNORECASE)))
+    fields += [f"{setting}: no" for setting in settings]
     return "\n".join(fields) + "\n"
 
 

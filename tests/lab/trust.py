@@ -16,6 +16,9 @@ from lab.system import call, locked
 NAMES = ("deb1.rabbitmq.com", "deb2.rabbitmq.com", "mirror.test")
 """The names the certificate is good for."""
 
+FORM = 2
+"""To be raised when the making of keys and certificates changes: older ones are then left aside."""
+
 LONG_AGO = "20200101T000000"
 """When the expired key was made; it was good for a year."""
 
@@ -36,8 +39,8 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        folder = roots.cache() / "trust"
-        with locked(folder.with_name("trust.lock")):
+        folder = roots.cache() / f"trust-{FORM}"
+        with locked(folder.with_suffix(".lock")):
             if not folder.exists():
                 _make(folder)
         # gpg's sockets need a short path, and parallel sessions an agent each
@@ -80,7 +83,7 @@ def dearmored(armored: str) -> bytes:
 
 
 def _make(folder: Path) -> None:
-    part = folder.with_name("trust.part")
+    part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
     home = Path(tempfile.mkdtemp(prefix="t-gpg-"))
@@ -98,11 +101,14 @@ def _make(folder: Path) -> None:
 def _certify(folder: Path) -> None:
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     authority = ("-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem"), "-days", "3650")
-    call("openssl", "req", "-x509", *key, *authority, "-subj", "/CN=Lab authority")
+    uses = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 and later insist
+    call("openssl", "req", "-x509", *key, *authority, *uses, "-subj", "/CN=Lab authority")
     request = ("-keyout", str(folder / "server.key"), "-out", str(folder / "server.csr"))
     call("openssl", "req", *key, *request, "-subj", "/CN=mirror.test")
     names = ",".join(f"DNS:{name}" for name in NAMES)
-    (folder / "names").write_text(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+    extensions = (f"subjectAltName={names}", "basicConstraints=CA:FALSE", "extendedKeyUsage=serverAuth")
+    identifiers = ("subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid")
+    (folder / "names").write_text("\n".join((*extensions, *identifiers, "")))
     issuer = ("-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial")
     words = ("-in", str(folder / "server.csr"), "-days", "3650", "-extfile", str(folder / "names"))
     certificate = call("openssl", "x509", "-req", *issuer, *words)

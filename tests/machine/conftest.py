@@ -1,0 +1,81 @@
+"""Fixtures for tests on real machines: the lab, machines, and mirrors that stand in for Team RabbitMQ's.
+
+What the lab can do belongs to `lab`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from lab import archive, debs, mirror, roots
+from lab.laboratory import Lab
+from lab.machines import Machine
+from lab.tool import Tool
+from lab.trust import Trust
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab; skips where there can be none, and fails instead where CI says that there must be one."""
+    if lacks := roots.missing():
+        reason = f"this machine cannot boot others: it lacks {', '.join(lacks)}"
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with Lab() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def trust(lab: Lab) -> Iterator[Trust]:  # noqa: ARG001 - its check comes first
+    """Throwaway signing keys and certificates."""
+    made = Trust()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def tool(lab: Lab) -> Iterator[Tool]:  # noqa: ARG001
+    """The tool under test, as layers."""
+    made = Tool()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def boot(lab: Lab) -> Iterator[Callable[..., Machine]]:
+    """Return a function that boots a machine, as `Lab.machine`; each is taken down after the test."""
+    before = set(lab.machines)
+    yield lab.machine
+    for machine in set(lab.machines) - before:
+        lab.remove(machine)
+
+
+@pytest.fixture
+def serve(trust: Trust) -> Iterator[Callable[..., mirror.Team]]:
+    """Return a function that serves a stand-in for Team RabbitMQ to a machine.
+
+    `serve(machine, codename="trixie", releases=(("4.2.9-1", "1:27.3.4.6-1"),), older=(…))`, where
+    each release is a version of rabbitmq-server and one of Erlang.
+    """
+    serving: list[mirror.Team] = []
+
+    def start(
+        machine: Machine,
+        codename: str = "trixie",
+        releases: tuple[tuple[str, str], ...] = (("4.2.9-1", "1:27.3.4.6-1"),),
+        older: tuple[tuple[str, str], ...] = (("4.2.8-1", "1:27.3.4.5-1"),),
+    ) -> mirror.Team:
+        pair = debs.fetch(codename)
+        now, before = (
+            archive.team(codename, tuple(deb for wish in wishes for deb in pair.versioned(*wish).debs))
+            for wishes in (releases, older)
+        )
+        serving.append(mirror.Team(machine, mirror.Stock(trust, now, before)))
+        return serving[-1]
+
+    yield start
+    for team in serving:
+        team.close()
