@@ -17,8 +17,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Union, get_args, get_origin
 
-from rmqsetup.errors import UnsupportedError, UsageError
-from rmqsetup.host import Answer, Look
+from rmqsetup.errors import RmqsetupError, UnsupportedError, UsageError
+from rmqsetup.host import Answer, Look, Result
 from rmqsetup.steps import Change, Phase, Step
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Unknown:
         """Raise `UnsupportedError`."""
         self._refuse()
 
+    def explain(self, _result: Result) -> RmqsetupError:
+        """Raise `UnsupportedError`."""
+        self._refuse()
+
     def absorb(self, _newer: Unknown) -> Unknown:
         """Raise `UnsupportedError`."""
         self._refuse()
@@ -93,9 +97,8 @@ class Problem:
 def to_data(value: object) -> object:
     """Return a value as JSON-ready data.
 
-    What equals its default is left out, so a default is part of the format: never change one. A value that could
-    be of several classes (a step, an action) says which under `type`, where a field's annotation allows several, and
-    wherever it is a step.
+    What equals its default is left out, so a default is part of the format: never change one. Where several classes
+    could stand (an action, a step) the value says under `type` which it is; bytes that are no UTF-8 are in base64.
     """
     if type(value).__name__ in STEPS or isinstance(value, Unknown):
         return _write_step(value)
@@ -111,7 +114,7 @@ def from_data(data: object, kind: type[T], *, what: str = "") -> T:
         return _converter().structure(data, kind)
     except Exception as error:  # noqa: BLE001  what is no mistake in the data is raised again by _problems
         problems = tuple(_problems(error, ()))
-    raise refusal(what or f"this {kind.__name__}", problems)
+    raise UsageError(f"{what or kind.__name__} cannot be read", cause="\n".join(map(str, problems)))
 
 
 def salvage(data: object, kind: type[T], *, what: str = "") -> tuple[T, tuple[Problem, ...]]:
@@ -127,11 +130,6 @@ def salvage(data: object, kind: type[T], *, what: str = "") -> tuple[T, tuple[Pr
     for problem in problems:
         rest = _without(rest, problem.path)
     return from_data(rest, kind, what=what), problems
-
-
-def refusal(what: str, problems: tuple[Problem, ...]) -> UsageError:
-    """Return the error that lists every mistake, one per line, in the order of the text."""
-    return UsageError(f"{what} cannot be read", cause="\n".join(map(str, problems)))
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str:
@@ -164,7 +162,8 @@ def _read_plain(data: object, kind: type) -> object:
     """Refuse what cattrs would convert in silence: the text 5 for a number, a number for a text."""
     fits = isinstance(data, int | float) if kind is float else isinstance(data, kind)
     if not fits or (isinstance(data, bool) and kind is not bool):
-        raise TypeError(f"{_shown(data)} is not {_WORDS[kind]}")
+        quoted = f'; write "{data}"' if kind is str and isinstance(data, int | float) else ""
+        raise TypeError(f"{_shown(data)} is not {_WORDS[kind]}{quoted}")
     return data
 
 
@@ -208,7 +207,8 @@ def _is_list(kind: object) -> bool:
 def _read_list(data: object, kind: object) -> tuple[object, ...]:
     """Read a list; a text is no list of letters."""
     if not isinstance(data, list | tuple):
-        raise TypeError(f"{_shown(data)} is not a list{f'; write [{_shown(data)}]' if isinstance(data, str) else ''}")
+        apart = [part.strip() for part in data.split(",")] if isinstance(data, str) else []
+        raise TypeError(f"{_shown(data)} is not a list{f'; write {json.dumps(apart)}' if apart else ''}")
     items: Any = list[get_args(kind)[0]]  # type: ignore[misc]
     return tuple(_converter().structure(data, items))
 
