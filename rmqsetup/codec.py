@@ -9,7 +9,7 @@ import base64
 import difflib
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -142,7 +142,8 @@ def did_you_mean(word: str, known: tuple[str, ...]) -> str:
 def _converter() -> Converter:
     from cattrs import Converter
 
-    converter = Converter(forbid_extra_keys=True, omit_if_default=True, unstruct_collection_overrides={tuple: list})
+    converter = Converter(omit_if_default=True, unstruct_collection_overrides={tuple: list})
+    converter.register_structure_hook_factory(is_dataclass, _reader)
     for kind in _WORDS:
         converter.register_structure_hook(kind, _read_plain)
     converter.register_structure_hook(bytes, _read_bytes)
@@ -158,8 +159,24 @@ def _converter() -> Converter:
     return converter
 
 
+def _reader(kind: type[T], converter: Converter) -> Callable[[object, object], T]:
+    """Return what reads one dataclass: a table without keys it does not know; it may say what it is."""
+    from cattrs.gen import make_dict_structure_fn
+
+    read = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+
+    def read_table(data: object, _kind: object) -> T:
+        if not isinstance(data, dict):
+            raise TypeError(f"{_shown(data)} is not a table")
+        return read({name: value for name, value in data.items() if (name, value) != (_TAG, kind.__name__)}, kind)
+
+    return read_table
+
+
 def _read_plain(data: object, kind: type) -> object:
     """Refuse what cattrs would convert in silence: the text 5 for a number, a number for a text."""
+    if issubclass(kind, Enum):  # an IntEnum is an int to cattrs
+        return _read_enum(data, kind)
     fits = isinstance(data, int | float) if kind is float else isinstance(data, kind)
     if not fits or (isinstance(data, bool) and kind is not bool):
         quoted = f'; write "{data}"' if kind is str and isinstance(data, int | float) else ""
