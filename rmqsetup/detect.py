@@ -98,12 +98,16 @@ class LegacyKey:
     retired: str = ""
 
 
+_DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """A machine as it is. `memory` is in bytes, 0 when not known; `unreadable` are paths this user may not read.
 
     `architecture` is dpkg's name where dpkg is (a 64-bit kernel may carry a 32-bit system), else the kernel's.
-    `service_note` says why no service manager is running where that needs words.
+    `service_note` says why no service manager is running where that needs words. `directories` are those of
+    RabbitMQ that hold something already.
     """
 
     os: OsRelease
@@ -123,6 +127,7 @@ class Facts:
     sources: tuple[ConfiguredSource, ...] = ()
     legacy_keys: tuple[LegacyKey, ...] = ()
     unreadable: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
 
     @property
     def service_manager(self) -> str:
@@ -166,6 +171,7 @@ def detect(host: Host, *, offers: bool = True) -> Facts:
         python=_python(everywhere),
         packages=packages,
         strays=_strays(host, tools, packages),
+        directories=tuple(directory for directory in _DIRECTORIES if host.names(directory)),
     )
     return _with_apt(host, facts, offers=offers) if manager == "apt" else facts
 

@@ -21,13 +21,16 @@ NOT_FOUND = 127
 class Command:
     """A program to run on a host. Never a shell string; never a secret in `argv`.
 
-    `env` is added to the host's own environment; `timeout` is in seconds.
+    `env` is added to the host's own environment; `timeout` is in seconds. `busy` are texts that,
+    in the answer of a failed run, mean that somebody else holds a lock: worth waiting for.
     """
 
     argv: tuple[str, ...]
     stdin: bytes = b""
     env: tuple[tuple[str, str], ...] = ()
     timeout: float = 60.0
+    busy: tuple[str, ...] = ()
+    weighed: bool = False
 
     def __str__(self) -> str:
         """Return the command as it would be typed."""

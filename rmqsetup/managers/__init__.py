@@ -1,1 +1,132 @@
-"""Package managers, one per file: what to run, and how to read what was said. Pure; nothing here starts a program."""
+"""Package managers: wish → argv, text → versions. Pure; nothing here runs anything.
+
+One manager per file. What a package is called, and where it comes from, belongs to `catalog`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from rmqsetup.errors import RmqsetupError
+from rmqsetup.host import Command, Result
+
+
+class State(Enum):
+    """How far a package is on a machine."""
+
+    ABSENT = "absent"
+    CONFIGURATION = "configuration"
+    """Removed, its configuration files still there."""
+    BROKEN = "broken"
+    """Half installed or half configured."""
+    INSTALLED = "installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package by name and, unless any will do, exact version."""
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        """Return the name, with the version where there is one."""
+        return f"{self.name} {self.version}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A package a machine knows."""
+
+    name: str
+    version: str
+    state: State
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One line of a simulated transaction; `old` or `new` is empty where there is none."""
+
+    name: str
+    old: str = ""
+    new: str = ""
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What a manager says it would do; `problem` is its own words when it would not."""
+
+    operations: tuple[Operation, ...] = ()
+    problem: str = ""
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The names of the packages that would go."""
+        return tuple(op.name for op in self.operations if not op.new)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a transaction is to bring about; the manager puts it into its own words."""
+
+    install: tuple[Package, ...] = ()
+    purge: tuple[str, ...] = ()
+    hold_back: str = ""
+    """The service whose start is refused meanwhile."""
+    keep: tuple[str, ...] = ()
+    """Directories that a purge must not delete."""
+    recommends: bool = True
+    downgrade: bool = False
+    lock_timeout: int = 120
+    """Seconds to wait for somebody else's transaction."""
+
+
+class Manager(Protocol):
+    """One package manager in pure functions."""
+
+    def list_command(self) -> Command:
+        """Ask for every package the machine knows."""
+
+    def parse_list(self, text: str) -> tuple[Present, ...]:
+        """Read the answer to `list_command`."""
+
+    def refresh(self, lock_timeout: int) -> Command:
+        """Fetch the indices of all sources."""
+
+    def simulate(self, wish: Wish) -> Command:
+        """Ask what would happen, changing nothing."""
+
+    def parse_simulation(self, result: Result) -> Transaction:
+        """Read the answer to `simulate`."""
+
+    def carry_out(self, wish: Wish) -> tuple[Command, ...]:
+        """Install or purge."""
+
+    def mend(self, hold_back: str) -> Command:
+        """Finish what an interrupted transaction left half configured."""
+
+    def hold(self, names: tuple[str, ...]) -> Command:
+        """Keep packages at their versions."""
+
+    def release(self, names: tuple[str, ...]) -> Command:
+        """Give up a hold."""
+
+    def explain(self, result: Result, uris: tuple[str, ...] = ()) -> RmqsetupError:
+        """Turn a failed run into an error with cause and hint, of the right family; `uris` are the sources that matter."""
+
+    def refuse(self, problem: str, hint: str) -> RmqsetupError:
+        """Turn what a simulation complains of into an error; `hint` goes before our own."""
+
+    def stamp(self, name: str) -> str:
+        """Return a file that is written whenever the package is unpacked."""
+
+
+def manager(name: str) -> Manager:
+    """Return the package manager of that name; a `KeyError` is a mistake in the catalog."""
+    from rmqsetup.managers import apt
+
+    return {"apt": apt.Apt()}[name]

@@ -206,3 +206,15 @@ def parse_origin(text: str) -> str:
     """Return the Origin field at the head of a Release file, empty without one."""
     match = re.search(r"^Origin:[ \t]*(.*)$", text[:4096], re.MULTILINE)
     return match[1].strip() if match else ""
+
+
+def without(file: str, text: str, lines: tuple[int, ...]) -> str:
+    """Return a source list without the entries that begin at `lines`; empty when no entry is left."""
+    stanzas = file.endswith(".sources")
+    kept, doomed = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        doomed = number in lines or (stanzas and doomed and bool(line.strip()))
+        if not doomed:
+            kept.append(line)
+    rest = "\n".join(kept).strip("\n") + "\n"
+    return rest if parse_sources(file, rest) else ""

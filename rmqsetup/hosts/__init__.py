@@ -1,0 +1,1 @@
+"""Ways to reach a machine, one per file. What is asked of a machine belongs to the stages."""

@@ -1,0 +1,251 @@
+"""The machine this runs on. The only place of the package that starts programs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from rmqsetup.errors import ManagerError
+from rmqsetup.host import NOT_FOUND, TIMED_OUT, Command, FileState, Listener, Remove, Result, Write
+
+GRACE = 5.0
+"""Seconds between the polite and the final signal to a command that is to end."""
+
+
+class LocalHost:
+    """Run commands and touch files here, with the rights of this process."""
+
+    def run(self, command: Command, listener: Listener | None = None) -> Result:
+        """Run a command in a session of its own, so that ctrl-C at the terminal reaches only us.
+
+        A first ctrl-C is held back until the command has ended: a package transaction that is cut
+        in the middle helps nobody. A second one ends the command.
+        """
+        started = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                command.argv,
+                stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C.UTF-8", **dict(command.env)},
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            return Result(command, NOT_FOUND, "", f"{command.argv[0]}: not found")
+        except PermissionError as error:
+            return Result(command, NOT_FOUND - 1, "", f"{command.argv[0]}: {error.strerror}")
+        with _held_interrupt(process):
+            stdout, stderr, timed_out = _converse(process, command, listener)
+        code = TIMED_OUT if timed_out else process.returncode
+        if timed_out:
+            stderr += f"\nended after {command.timeout:g} seconds without an answer"
+        return Result(command, code, stdout, stderr, time.monotonic() - started)
+
+    def read(self, path: str) -> FileState | None:
+        """Return a file with mode and owner; content is None where we may not read it."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - one call that raises what we need
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError:
+            return FileState(None, 0, "", "")
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        try:
+            content = Path(path).read_bytes()
+        except PermissionError:
+            content = None
+        return FileState(
+            content,
+            stat.S_IMODE(status.st_mode),
+            _user_name(status.st_uid),
+            _group_name(status.st_gid),
+            status.st_mtime,
+        )
+
+    def names(self, directory: str) -> tuple[str, ...]:
+        """Return the sorted names in a directory; none when it is not there or closed to us."""
+        try:
+            return tuple(sorted(os.listdir(directory)))  # noqa: PTH208 - names, not paths
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return ()
+
+    def write(self, write: Write) -> None:
+        """Put a file in place: a temporary file beside it, owner and mode set, fsync, rename."""
+        target = Path(write.path)
+        try:
+            content = Path(write.source).read_bytes() if write.source else write.content
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".rmqsetup", dir=target.parent)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                    _give(stream.fileno(), write.owner, write.group)
+                    os.fchmod(stream.fileno(), write.mode)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(temporary, target)  # noqa: PTH105 - the pair of mkstemp
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)  # noqa: PTH108
+                raise
+            _sync_directory(target.parent)
+        except KeyError as error:
+            raise ManagerError(f"cannot write {write.path}", cause=f"there is no user or group {error}") from error
+        except OSError as error:
+            raise _file_error(f"cannot write {write.path}", error) from error
+
+    def remove(self, remove: Remove) -> None:
+        """Remove a file, then those of its directories that are empty."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(remove.path)  # noqa: PTH108
+            for directory in remove.directories:
+                with contextlib.suppress(FileNotFoundError):
+                    try:
+                        os.rmdir(directory)  # noqa: PTH106
+                    except OSError as error:
+                        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                            raise
+        except OSError as error:
+            raise _file_error(f"cannot remove {remove.path}", error) from error
+
+
+def _converse(process: subprocess.Popen[bytes], command: Command, listener: Listener | None) -> tuple[str, str, bool]:
+    """Feed and read a process until it has ended; return stdout, stderr, and whether the deadline ended it."""
+    if command.stdin and process.stdin:
+        with contextlib.suppress(BrokenPipeError):  # it ended without reading; its exit code says the rest
+            process.stdin.write(command.stdin)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+    said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    deadline = time.monotonic() + command.timeout
+    timed_out = False
+    with selectors.DefaultSelector() as selector:
+        for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
+            if stream:
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ, name)
+        unfinished = ""
+        while selector.get_map():
+            # A daemon that a command left behind may hold our pipes open: once the command has ended, read what is there.
+            ended = process.poll() is not None
+            for key, _ in selector.select(0 if ended else 0.2):
+                chunk = key.fileobj.read()  # type: ignore[union-attr]
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                    continue
+                said[key.data].append(chunk)
+                if listener and key.data == "stdout":
+                    unfinished = _tell_lines(unfinished + chunk.decode(errors="replace"), listener)
+            if ended:
+                break
+            if not timed_out and time.monotonic() > deadline:
+                timed_out = True
+                _end(process)
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
+    return (*(b"".join(said[name]).decode(errors="replace") for name in ("stdout", "stderr")), timed_out)  # type: ignore[return-value]
+
+
+def _tell_lines(text: str, listener: Listener) -> str:
+    """Tell every whole line and return the rest."""
+    *lines, rest = text.replace("\r", "\n").split("\n")
+    for line in lines:
+        listener(line)
+    return rest
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command's whole session, politely first."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+class _held_interrupt:  # noqa: N801 - reads as a statement: with _held_interrupt(process)
+    """Hold ctrl-C back while a command runs, and raise it when the command has ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._count = 0
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> None:
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count > 1:
+            threading.Thread(target=_end, args=(self._process,), daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+            if self._count:
+                raise KeyboardInterrupt
+
+
+def _give(handle: int, owner: str, group: str) -> None:
+    """Give an open file to its owner; a plain user can only make files of his own."""
+    if os.geteuid() != 0:
+        return
+    import grp
+    import pwd
+
+    os.fchown(handle, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
+
+
+def _user_name(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _group_name(number: int) -> str:
+    import grp
+
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_HINTS = {
+    errno.ENOSPC: "free some space on that file system (df -h shows it) and run the same command again",
+    errno.EROFS: "the file system is read-only: remount it writable, then run the same command again",
+    errno.EACCES: "run it as root",
+    errno.EPERM: "run it as root; an immutable file (lsattr) is refused even then",
+}
+
+
+def _file_error(message: str, error: OSError) -> ManagerError:
+    return ManagerError(message, cause=str(error.strerror or error), hint=_HINTS.get(error.errno or 0, ""))

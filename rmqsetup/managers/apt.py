@@ -1,0 +1,220 @@
+"""apt and dpkg. Reading source lists and policies belongs to `apt_sources`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from importlib.resources import files
+
+from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
+from rmqsetup.host import Command, Result
+from rmqsetup.managers import Operation, Present, State, Transaction, Wish
+
+_ENVIRONMENT = (
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("APT_LISTCHANGES_FRONTEND", "none"),
+    ("NEEDRESTART_SUSPEND", "1"),
+)
+_CONFFILES = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+_PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20", "-o", "Acquire::Retries=1")
+_BUSY = ("Could not get lock", "Unable to acquire the dpkg frontend lock", "is another process using it")
+_LIST = ("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n")
+
+TRANSACTION_SECONDS = 1800.0
+"""Deadline of a whole transaction: slow links and slow disks are no failure."""
+
+
+class Apt:
+    """apt-get and dpkg, as of Debian 10 and Ubuntu 20.04 on."""
+
+    def list_command(self) -> Command:
+        """Ask dpkg for every package it knows; costs milliseconds and shows holds as well."""
+        return Command(_LIST)
+
+    def parse_list(self, text: str) -> tuple[Present, ...]:
+        """Read dpkg-query's status letters: wanted, state, error."""
+        rows = (line.split("\t") for line in text.splitlines())
+        return tuple(
+            Present(row[1], row[2], _state(row[0]), held=row[0].startswith("h"))
+            for row in rows
+            if len(row) == 3 and _state(row[0]) is not State.ABSENT
+        )
+
+    def refresh(self, lock_timeout: int) -> Command:
+        """Fetch indices; descriptions in other languages are left out, a quarter of the time (benchmarks)."""
+        update = _apt("update", "-o", "Acquire::Languages=none", *_PATIENCE, lock_timeout=lock_timeout)
+        return replace(update, weighed=True)
+
+    def simulate(self, wish: Wish) -> Command:
+        """Ask `apt-get -s`; needs no root and no lock."""
+        return Command(("apt-get", "-s", "-o", "Debug::NoLocking=1", *_words(wish)), env=_ENVIRONMENT, timeout=120)
+
+    def parse_simulation(self, result: Result) -> Transaction:
+        """Read the `Inst` and `Remv` lines; the problem is what apt says behind `E:` and the lines above it."""
+        operations = tuple(op for line in result.stdout.splitlines() if (op := _operation(line)))
+        return Transaction(operations, "" if result.ok else _said(result))
+
+    def carry_out(self, wish: Wish) -> tuple[Command, ...]:
+        """Install (the start of the service refused meanwhile) or purge (data directories kept)."""
+        words = ("-y", "-q", "-o", "APT::Status-Fd=1", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE, *_words(wish))
+        run = _apt(*words, lock_timeout=wish.lock_timeout)
+        return (_guarded(run, wish.hold_back, wish.keep, purge=bool(wish.purge)),)
+
+    def mend(self, hold_back: str) -> Command:
+        """Run `dpkg --configure -a`, the start of the service refused meanwhile."""
+        run = Command(
+            ("dpkg", "--configure", "-a", "--force-confdef", "--force-confold"),
+            env=_ENVIRONMENT,
+            timeout=TRANSACTION_SECONDS,
+            busy=_BUSY,
+        )
+        return _guarded(run, hold_back, (), purge=False)
+
+    def hold(self, names: tuple[str, ...]) -> Command:
+        """Set dpkg's own mark, which apt honours, without opening apt's cache."""
+        return _select(names, "hold")
+
+    def release(self, names: tuple[str, ...]) -> Command:
+        """Take dpkg's mark off."""
+        return _select(names, "install")
+
+    def explain(self, result: Result, uris: tuple[str, ...] = ()) -> RmqsetupError:
+        """Say why apt failed, in the family of the cause; doubts about other sources than `uris` are no trust error."""
+        said = _said(result)
+        error = _error("the package manager failed", said, f"type it to see more: {_readable(result.command)}")
+        if uris and isinstance(error, TrustError) and not any(_host(uri) in said for uri in uris):
+            return ManagerError(error.message, cause=error.cause, hint=error.hint)
+        return error
+
+    def refuse(self, problem: str, hint: str) -> RmqsetupError:
+        """Say why apt would not even begin."""
+        return _error("the packages cannot be installed as resolved", problem, "", hint)
+
+    def stamp(self, name: str) -> str:
+        """Return dpkg's list of the package's files, written at every unpacking."""
+        return f"/var/lib/dpkg/info/{name}.list"
+
+
+def _host(uri: str) -> str:
+    return uri.partition("://")[2].partition("/")[0]
+
+
+def _error(message: str, said: str, fallback: str, hint: str = "") -> RmqsetupError:
+    for pattern, family, advice in _REASONS:
+        if re.search(pattern, said, re.IGNORECASE):
+            return family(message, cause=said, hint=hint or advice)
+    return ManagerError(message, cause=said, hint=hint or fallback)
+
+
+def _words(wish: Wish) -> tuple[str, ...]:
+    names = tuple(f"{p.name}={p.version}" if p.version else p.name for p in wish.install)
+    if not names:
+        return ("purge", *wish.purge)
+    options = [] if wish.recommends else ["--no-install-recommends"]
+    options += ["--allow-downgrades"] if wish.downgrade else []
+    options += ["--purge"] if wish.purge else []
+    return ("install", *options, *names, *(f"{name}-" for name in wish.purge))
+
+
+def _apt(*words: str, lock_timeout: int) -> Command:
+    return Command(
+        ("apt-get", "-o", f"DPkg::Lock::Timeout={lock_timeout}", *words),
+        env=_ENVIRONMENT,
+        timeout=TRANSACTION_SECONDS,
+        busy=_BUSY,
+    )
+
+
+def _guarded(run: Command, service: str, keep: tuple[str, ...], *, purge: bool) -> Command:
+    script = files("rmqsetup.managers").joinpath("transaction.sh").read_text()
+    command = ("purge-keeping", *run.argv) if purge else run.argv
+    argv = ("sh", "-c", script, "transaction", service or "-", *keep, "--", *command)
+    return Command(argv, env=run.env, timeout=run.timeout, busy=run.busy)
+
+
+def _readable(command: Command) -> str:
+    """Return the package command itself, without the script around it."""
+    argv = command.argv
+    if argv[:2] == ("sh", "-c"):
+        argv = argv[argv.index("--") + 1 :]
+    return str(Command(tuple(word for word in argv if word != "purge-keeping")))
+
+
+def _select(names: tuple[str, ...], mark: str) -> Command:
+    return Command(("dpkg", "--set-selections"), stdin="".join(f"{name} {mark}\n" for name in names).encode())
+
+
+def _state(letters: str) -> State:
+    return {"n": State.ABSENT, "c": State.CONFIGURATION, "i": State.INSTALLED}.get(letters[1:2], State.BROKEN)
+
+
+_OPERATION = re.compile(r"^(Inst|Remv|Purg) (\S+)(?: \[([^\]]*)\])?(?: \(([^)]*)\))?")
+
+
+def _operation(line: str) -> Operation | None:
+    """Read `Inst name [old] (new Origin:version/suite, Origin:… [arch])` or `Remv name [old]`."""
+    match = _OPERATION.match(line)
+    if not match:
+        return None
+    kind, name, old, target = match.groups()
+    if kind != "Inst":
+        return Operation(name, old=old or "")
+    version, _, rest = (target or "").partition(" ")
+    origins = tuple(dict.fromkeys(part.strip().split(":")[0] for part in rest.split("[")[0].split(",") if ":" in part))
+    return Operation(name, old or "", version, origins)
+
+
+def _said(result: Result) -> str:
+    """Return what apt complains of: the reasons it prints above `E:`, and the `E:` and `W:` lines."""
+    reasons = [
+        line for line in result.stdout.splitlines() if re.search(r"Depends:|Conflicts:|Breaks:|but .* is to be", line)
+    ]
+    complaints = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W:", "dpkg:", "Error:"))]
+    return "\n".join((reasons + complaints)[-8:]) or result.tail()
+
+
+_REASONS: tuple[tuple[str, type[RmqsetupError], str], ...] = (
+    (
+        r"NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|signatures? (couldn't be|were) (verified|invalid)|not signed|Missing key|"
+        r"Hash Sum mismatch|unexpected size|weak (algorithm|security)|OpenPGP signature verification failed",
+        TrustError,
+        "do not install from this source until it is clear why; rmqsetup doctor looks at keys and sources",
+    ),
+    (r"is not valid yet|is expired|Release file .* expired", TrustError, "check this machine's clock with: date -u"),
+    (
+        r"No space left on device|not have enough free space",
+        ManagerError,
+        "free some space (df -h shows where), then run the same command again",
+    ),
+    (
+        r"Could not get lock|frontend lock",
+        ManagerError,
+        "another package manager is at work: wait for it, or give more time with --lock-timeout SECONDS",
+    ),
+    (
+        r"Read-only file system",
+        ManagerError,
+        "the file system is read-only: remount it writable, then run the same command again",
+    ),
+    (
+        r"Temporary failure resolving|Could not (connect|resolve)|Connection (timed out|refused|failed)|Failed to fetch|"
+        r"Unable to fetch|\b40[234]\b|no longer has a Release file|does not have a Release file",
+        NetworkError,
+        "check the network and the proxy settings, then run the same command again",
+    ),
+    (r"Held packages were changed|held broken packages", ManagerError, "see what is held with: apt-mark showhold"),
+    (
+        r"Unable to locate package|has no installation candidate|was not found",
+        ManagerError,
+        "see what is offered with: rmqsetup versions",
+    ),
+)
+
+
+def parse_progress(line: str) -> tuple[float, str] | None:
+    """Return percent and words of a line of apt's status stream: to 100 the download, to 200 the unpacking."""
+    match = re.search(r"(dl|pm)status:[^:]*:([0-9.]+):(.*)", line)
+    if not match:
+        return None
+    kind, percent, words = match.groups()
+    return float(percent) + (100.0 if kind == "pm" else 0.0), words.strip()

@@ -1,0 +1,130 @@
+"""The stages in one breath: what commands share between words in and result out.
+
+Each stage is in its own module; how results look belongs to `show`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rmqsetup.apply import Report, Watcher, apply
+from rmqsetup.catalog import load
+from rmqsetup.detect import Facts, detect
+from rmqsetup.errors import ConflictError, UsageError
+from rmqsetup.host import Host
+from rmqsetup.managers import apt_sources
+from rmqsetup.plan import Plan, undo
+from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
+from rmqsetup.recipe import Request
+from rmqsetup.resolve import Answer, Ask, Source, resolve
+from rmqsetup.steps.file import File
+from rmqsetup.steps.packages import Packages
+from rmqsetup.wishes import DATA, Ours, Retirement, build
+
+
+def prepare(host: Host, request: Request, *, state: Path = STATE) -> Plan:
+    """Detect, resolve and plan; changes nothing. Raises whatever a stage raises."""
+    facts = detect(host)
+    resolution = resolve(facts, request, load(), ask(host))
+    retired = () if resolution.source == "installed" else _retired(host, facts)
+    return build(resolution, facts, request, ours=ours(_readable(state)), retired=retired)
+
+
+def ask(host: Host) -> Ask:
+    """Return the function that asks a source what it offers, over the network."""
+
+    def asking(source: Source) -> Answer:
+        from rmqsetup import indices, keys
+        from rmqsetup.resolve import ERLANG, SERVER
+
+        material = load().key_text(source.key_id) if source.key_id else None
+        key = keys.prove(material, source.fingerprint) if material else keys.fetch(source.key, source.fingerprint)
+        query = indices.Query(source.id, source.mirrors, source.repositories, (SERVER, *ERLANG), key)
+        surveys = indices.survey(query, host=host)
+        for survey in surveys:
+            if survey.answered:
+                indices.refuse_replay(survey, host)
+        return Answer(surveys, key)
+
+    return asking
+
+
+def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> Report:
+    """Apply a plan under the lock, with a journal."""
+    with lock(state):
+        return apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
+
+
+def ours(receipts: tuple[Receipt, ...]) -> Ours:
+    """Return what the standing receipts say we left on the machine."""
+    entries = [entry for receipt in standing(receipts) for entry in receipt.entries]
+    files = [entry.step for entry in entries if isinstance(entry.step, File) and entry.step.exists]
+    packages = [entry.step for entry in entries if isinstance(entry.step, Packages)]
+    return Ours(
+        digests=tuple(dict.fromkeys(file.wanted_digest for file in files)),
+        holds=tuple(dict.fromkeys(pattern for step in packages for pattern in step.hold)),
+        directories=tuple(dict.fromkeys(directory for file in files for directory in file.directories)),
+        paths=tuple(dict.fromkeys(file.path for file in files)),
+    )
+
+
+def undoing(name: str = "", *, state: Path = STATE) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan that takes back the last run, and the receipts that are undone by it.
+
+    Raises `UsageError` when there is nothing to undo, `ConflictError` when newer runs stand on the named one.
+    """
+    receipts = read_all(state)
+    chosen = last_run(receipts)
+    if not chosen:
+        raise UsageError("there is nothing to undo", looked_at=(str(state / "receipts"),))
+    names = tuple(receipt.id for receipt in chosen)
+    if name and name not in names:
+        standing_names = [receipt.id for receipt in standing(receipts)]
+        if name not in standing_names:
+            raise UsageError(f"there is no receipt {name} to undo", hint="rmqsetup history lists them")
+        newer = standing_names[standing_names.index(name) + 1 :]
+        raise ConflictError(
+            f"newer changes stand on {name}", cause=", ".join(newer), hint="undo the newest first: rmqsetup undo"
+        )
+    return undo(tuple(step for receipt in chosen for step in receipt.inverses), "undo"), names
+
+
+def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan that takes back everything rmqsetup did here, and the receipts that are undone by it.
+
+    With `purge` the data directories go as well. Raises `UsageError` when rmqsetup did nothing here.
+    """
+    chosen = standing(read_all(state))
+    if not chosen:
+        raise UsageError("rmqsetup has changed nothing on this machine that it could take back")
+    plan = undo(tuple(step for receipt in chosen for step in receipt.inverses), "uninstall")
+    if purge:
+        steps = (_without_keeping(step) if isinstance(step, Packages) else step for step in plan.steps)
+        plan = replace(plan, steps=tuple(steps))
+    return plan, tuple(receipt.id for receipt in chosen)
+
+
+def _without_keeping(step: Packages) -> Packages:
+    return replace(step, keep=tuple(directory for directory in step.keep if directory not in DATA))
+
+
+def _readable(state: Path) -> tuple[Receipt, ...]:
+    """Return the receipts, or none where this user may not see them: a plan needs no root."""
+    try:
+        return read_all(state)
+    except UsageError:
+        return ()
+
+
+def _retired(host: Host, facts: Facts) -> tuple[Retirement, ...]:
+    """Return the source lists with retired repositories, with and without them."""
+    files = dict.fromkeys(source.file for source in facts.sources if source.retired and source.enabled)
+    found = []
+    for path in files:
+        content = host.read(path)
+        if content and content.content is not None:
+            lines = tuple(s.line for s in facts.sources if s.file == path and s.retired and s.enabled)
+            after = apt_sources.without(path, content.text, lines)
+            found.append(Retirement(path, content.content, after.encode() if after else None))
+    return tuple(found)

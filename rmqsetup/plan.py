@@ -1,0 +1,88 @@
+"""A plan is a list of desired states in the one right order; a preview says what they would change.
+
+What a resolution asks for, as states, is in `wishes`; carrying them out belongs to `apply`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+from rmqsetup import __version__
+from rmqsetup.detect import Facts
+from rmqsetup.errors import RmqsetupError
+from rmqsetup.host import Host, look
+from rmqsetup.recipe import Request
+from rmqsetup.resolve import Resolution
+from rmqsetup.steps import AnyStep, Change, Step
+
+SCHEMA = 1
+"""Version of the form of plans and receipts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Desired states in order, with what they came from. `title` is what it is for: install, undo, …"""
+
+    title: str
+    steps: tuple[Step, ...]
+    facts: Facts | None = None
+    request: Request | None = None
+    resolution: Resolution | None = None
+    schema: int = SCHEMA
+    tool: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What one step would change; `error` says why it could not."""
+
+    step: Step
+    change: Change
+    error: RmqsetupError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a plan would change on a host, now."""
+
+    plan: Plan
+    items: tuple[Item, ...]
+
+    @property
+    def changes(self) -> tuple[Item, ...]:
+        """The items that would change something, or could not."""
+        return tuple(item for item in self.items if item.error or not item.change.empty)
+
+
+def order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps in the order that is right for install, uninstall, upgrade and their undo alike."""
+    return tuple(sorted(steps, key=lambda step: step.phase))
+
+
+def observe(step: AnyStep, host: Host) -> AnyStep:
+    """Look at a host and return what is, as the same kind of step."""
+    return step.observe(tuple(look(host, question) for question in step.query()))
+
+
+def preview(plan: Plan, host: Host) -> Preview:
+    """Observe and diff every step; changes nothing, needs no root."""
+    return Preview(plan, tuple(_item(step, host) for step in plan.steps))
+
+
+def undo(inverses: tuple[Step, ...], title: str) -> Plan:
+    """Return the plan that brings back what was: `inverses` oldest first, those of one thing combined."""
+    keys = dict.fromkeys(step.key for step in inverses)
+    merged = (reduce(_absorb, [step for step in inverses if step.key == key]) for key in keys)
+    return Plan(title, order(tuple(merged)))
+
+
+def _item(step: Step, host: Host) -> Item:
+    try:
+        return Item(step, step.diff(observe(step, host)))
+    except RmqsetupError as error:
+        return Item(step, Change(), error)
+
+
+def _absorb(older: Step, newer: Step) -> Step:
+    return older.absorb(newer)

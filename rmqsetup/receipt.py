@@ -1,0 +1,240 @@
+"""The journal of what was changed: written before and after each step, read to undo.
+
+A receipt is the journal of one run. What a run does belongs to `apply`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from rmqsetup import __version__
+from rmqsetup.errors import ConflictError, ManagerError, UsageError
+from rmqsetup.plan import SCHEMA
+from rmqsetup.steps import Step
+from rmqsetup.steps.file import File, sha256
+
+STATE = Path("/var/lib/rmqsetup")
+"""Where receipts are, for root to read: they name every file that was replaced."""
+
+DONE, FAILED, ROLLED_BACK = "done", "failed", "rolled back"
+"""How a run ended; a run that was killed has no such word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journalled step: what was wished, what brings back what was, and how it ended (empty: it did not)."""
+
+    step: Step
+    inverse: Step | None
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The journal of one run. `undoes` names the receipts that it took back; `finished` is empty after a kill."""
+
+    id: str
+    title: str
+    started: str
+    entries: tuple[Entry, ...] = ()
+    undoes: tuple[str, ...] = ()
+    finished: str = ""
+    status: str = ""
+    tool: str = __version__
+    schema: int = SCHEMA
+
+    @property
+    def inverses(self) -> tuple[Step, ...]:
+        """What brings back what was before this run, oldest first."""
+        return tuple(entry.inverse for entry in self.entries if entry.inverse is not None)
+
+
+class Journal:
+    """The receipt of the run that is going on. Every line is on disk before the call returns.
+
+    Nothing is written before the first change, so that a run with nothing to do leaves no trace.
+    """
+
+    def __init__(self, title: str, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> None:
+        self._state = state
+        self._head = {"title": title, "undoes": list(undoes), "tool": __version__, "schema": SCHEMA}
+        self._title = title
+        self.path: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """The receipt's name, empty while nothing was written."""
+        return self.path.stem if self.path else ""
+
+    def before(self, step: Step, inverse: Step | None) -> None:
+        """Note what is about to be done and what brings back what is."""
+        from rmqsetup.codec import to_data
+
+        path = self.path or self._begin()
+        parked = _park(inverse, path.with_suffix(".d")) if inverse else None
+        self._append({"step": to_data(step), "inverse": to_data(parked) if parked else None})
+
+    def after(self, status: str) -> None:
+        """Note how the last step ended."""
+        self._append({"ended": status})
+
+    def finish(self, status: str) -> None:
+        """Note how the run ended; nothing when nothing was begun."""
+        if self.path:
+            self._append({"finished": _now(), "status": status})
+
+    def _begin(self) -> Path:
+        folder = self._state / "receipts"
+        _make(folder)
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        names = {path.stem for path in folder.glob("*.jsonl")}
+        number = sum(name.startswith(stamp) for name in names)
+        self.path = folder / f"{stamp}{f'-{number + 1}' if number else ''}-{self._title}.jsonl"
+        self._append({**self._head, "id": self.path.stem, "started": _now()})
+        return self.path
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if not self.path:
+            return
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(handle, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise ManagerError(
+                f"cannot write the journal {self.path}",
+                cause=str(error.strerror),
+                hint="nothing is changed that cannot be journalled: make room for it, then run the same command again",
+            ) from error
+
+
+def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
+    """Return every receipt, oldest first. Raises `UsageError` when they may not be read by this user."""
+    folder = state / "receipts"
+    try:
+        paths = sorted(folder.glob("*.jsonl")) if os.access(state, os.X_OK) or not state.exists() else None
+    except PermissionError:
+        paths = None
+    if paths is None:
+        raise UsageError(f"the receipts in {folder} are for root only", hint="run it with sudo")
+    return tuple(read(path) for path in paths)
+
+
+def read(path: Path) -> Receipt:
+    """Read one receipt; a last line that was cut by a kill is left out."""
+    lines = list(_lines(path))
+    head = lines[0] if lines else {}
+    receipt = Receipt(
+        id=path.stem,
+        title=str(head.get("title", "")),
+        started=str(head.get("started", "")),
+        undoes=tuple(head.get("undoes", ())),
+        tool=str(head.get("tool", "")),
+        schema=int(head.get("schema", SCHEMA)),
+    )
+    for line in lines[1:]:
+        receipt = _fold(receipt, line)
+    return receipt
+
+
+def standing(receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
+    """Return the receipts whose changes are still on the machine: not undone, not rolled back, no undo themselves.
+
+    An undo that failed or was killed takes nothing off the list: what it was to take back is taken back again.
+    """
+    undone = {name for receipt in receipts if receipt.status == DONE for name in receipt.undoes}
+    return tuple(r for r in receipts if r.entries and not r.undoes and r.id not in undone and r.status != ROLLED_BACK)
+
+
+def last_run(receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
+    """Return the newest standing receipt, with those just before it that never finished: they are one wish."""
+    rows = standing(receipts)
+    first = len(rows) - 1
+    while first > 0 and rows[first - 1].status != DONE:
+        first -= 1
+    return rows[max(first, 0) :]
+
+
+@contextmanager
+def lock(state: Path = STATE) -> Iterator[None]:
+    """Let one rmqsetup at a time change this machine; raises `ConflictError` naming the other one."""
+    _make(state)
+    path = state / "lock"
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            other = stream.read().strip() or "unknown"
+            raise ConflictError(
+                f"another rmqsetup is at work (process {other})", hint="wait for it, then run the same command again"
+            ) from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def _fold(receipt: Receipt, line: dict[str, Any]) -> Receipt:
+    """Add one line of a journal to what was read so far."""
+    if "step" in line:
+        inverse = _step(line["inverse"]) if line.get("inverse") else None
+        return replace(receipt, entries=(*receipt.entries, Entry(_step(line["step"]), inverse)))
+    if "ended" in line and receipt.entries:
+        last = replace(receipt.entries[-1], status=str(line["ended"]))
+        return replace(receipt, entries=(*receipt.entries[:-1], last))
+    return replace(receipt, finished=str(line.get("finished", "")), status=str(line.get("status", "")))
+
+
+def _step(data: object) -> Step:
+    from rmqsetup.codec import from_data
+
+    return from_data(data, Step)  # type: ignore[type-abstract]  # a table in codec says which class it is
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return  # cut by a kill: what follows was never begun
+
+
+def _park(step: Step, folder: Path) -> Step:
+    """Put the bytes of a secret file beside the journal, for root alone, and let the step refer to them."""
+    if not isinstance(step, File) or not step.secret or step.content is None:
+        return step
+    _make(folder)
+    place = folder / sha256(step.content)
+    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(step.content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return replace(step, content=None, source=str(place), digest=sha256(step.content))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ManagerError(
+            f"cannot make {folder}, where the journal goes",
+            cause=str(error.strerror),
+            hint="nothing was changed; run it as root, on a file system that can be written",
+        ) from error
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,67 @@
+"""No service manager at all: a container whose PID 1 is not an init. The node is started as its own user."""
+
+from __future__ import annotations
+
+from rmqsetup.host import Command
+from rmqsetup.services import ServiceState
+
+_FIND = """for process in /proc/[0-9]*; do
+    words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
+    case $words in *beam*"-s rabbit boot "*) echo "${process#/proc/} $(stat -c %Y "$process")" ;; esac
+done"""
+
+_STOP = (
+    _FIND.replace('echo "${process#/proc/} $(stat -c %Y "$process")"', 'pids="$pids ${process#/proc/}"')
+    + """
+[ -n "$pids" ] || exit 0
+kill -TERM $pids
+while kill -0 $pids 2>/dev/null; do sleep 0.1; done"""
+)
+
+
+class Unmanaged:
+    """Processes found in /proc, started detached, stopped by SIGTERM (the node shuts down in order)."""
+
+    def show(self, name: str) -> Command:  # noqa: ARG002 - one node per container
+        """Look for the node's process."""
+        return Command(("sh", "-c", _FIND))
+
+    def parse(self, text: str) -> ServiceState:
+        """Read `PID START` lines."""
+        words = text.split()
+        running = len(words) >= 2
+        return ServiceState(
+            known=True,
+            running=running,
+            enabled=None,
+            since=float(words[1]) if running else 0.0,
+            words=f"process {words[0]}" if running else "no process",
+        )
+
+    def reload(self) -> tuple[Command, ...]:
+        """Do nothing: there are no definitions."""
+        return ()
+
+    def start(self, name: str) -> Command:
+        """Start the node detached; the package's own script changes to the user rabbitmq."""
+        return Command((name, "-detached"), timeout=60)
+
+    def restart(self, name: str) -> tuple[Command, ...]:
+        """Stop, then start."""
+        return (self.stop(name), self.start(name))
+
+    def stop(self, name: str) -> Command:  # noqa: ARG002
+        """Ask the node to end, and wait for it."""
+        return Command(("sh", "-c", "pids=\n" + _STOP), timeout=120)
+
+    def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody starts services here."""
+        return ()
+
+    def disable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody starts services here."""
+        return ()
+
+    def log(self, name: str) -> Command:  # noqa: ARG002
+        """Ask for the tail of the node's log."""
+        return Command(("sh", "-c", "tail -qn 20 /var/log/rabbitmq/rabbit@*.log"), timeout=15)

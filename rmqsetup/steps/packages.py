@@ -1,0 +1,217 @@
+"""Packages that are there at their versions, or are not; held, or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
+from rmqsetup.host import Action, Answer, Look, Result
+from rmqsetup.managers import Manager, Operation, Package, Present, State, Transaction, Wish, manager
+from rmqsetup.steps import Change, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """Packages as wished: `want` are there, `absent` are not, `hold` are kept at their versions.
+
+    `hold`, `release` and `family` are names or patterns (`erlang-*`). Packages of the `family` may come from
+    `origins` only (empty: anywhere), whose repositories are at `uris`. `ours` are holds we may lift, `removable` packages that may go. `keep` are
+    directories that a purge must not delete, `hold_back` the service whose start is refused meanwhile.
+    With `survey` the first look is at what is installed, and the indices are fetched before anything is
+    installed; without it the transaction is simulated and checked. `present` and `transaction` are observed only.
+    """
+
+    manager: str
+    want: tuple[Package, ...] = ()
+    absent: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
+    family: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    removable: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    hold_back: str = ""
+    recommends: bool = True
+    downgrade: bool = False
+    lock_timeout: int = 120
+    survey: bool = True
+    present: tuple[Present, ...] = ()
+    transaction: Transaction | None = None
+
+    @property
+    def key(self) -> str:
+        """All packages of one manager are one thing: one transaction."""
+        return f"packages:{self.manager}"
+
+    @property
+    def phase(self) -> Phase:
+        """After the files that steer it, before the service starts."""
+        return Phase.PACKAGES
+
+    def query(self) -> tuple[Look, ...]:
+        """List what is installed, and simulate the transaction once it is known."""
+        looks: tuple[Look, ...] = (self._manager.list_command(),)
+        return looks if self.survey else (*looks, self._manager.simulate(self._wish()))
+
+    def observe(self, answers: tuple[Answer, ...]) -> Packages:
+        """Return the packages as they are."""
+        results = [answer for answer in answers if isinstance(answer, Result)]
+        present = self._manager.parse_list(results[0].stdout)
+        installed = {p.name: p.version for p in present if p.state is State.INSTALLED}
+        known = {p.name for p in present}
+        return replace(
+            self,
+            want=tuple(Package(p.name, installed[p.name]) for p in self.want if p.name in installed),
+            absent=tuple(name for name in self.absent if name not in known),
+            hold=tuple(p.name for p in present if p.held),
+            present=present,
+            transaction=self._manager.parse_simulation(results[1]) if len(results) > 1 else None,
+        )
+
+    def diff(self, observed: Packages) -> Change:
+        """Install and purge in one transaction, then hold and release.
+
+        Raises `TrustError` when a package would come from elsewhere than resolved, `ManagerError` when the
+        transaction is impossible or would remove what the plan does not name.
+        """
+        missing = tuple(p for p in self.want if not _there(p, observed.want))
+        gone = tuple(name for name in self.absent if name not in observed.absent)
+        if not missing and not gone:
+            return self._marks(observed)
+        words = " and ".join(filter(None, (_phrase("install", map(str, missing)), _phrase("purge", gone))))
+        if self.survey:
+            refresh = (self._manager.refresh(self.lock_timeout),) if missing else ()
+            step = replace(self, absent=gone, survey=False)
+            return Change((*self._mend(observed), *refresh), None, words, gone, then=step)
+        self._refuse(observed)
+        return self._transact(observed, gone, words)
+
+    def bare(self) -> Packages:
+        """Return a machine without the wanted packages."""
+        return replace(self, want=(), absent=tuple(p.name for p in self.want), hold=(), release=self.hold)
+
+    def explain(self, result: Result) -> RmqsetupError:
+        """Turn a failed command of this step into an error of the right family."""
+        return self._manager.explain(result, self.uris)
+
+    def absorb(self, newer: Packages) -> Packages:
+        """Combine two inverses: back over a later change and over this earlier one, in one transaction."""
+        absent = tuple(dict.fromkeys((*self.absent, *newer.absent)))
+        old = {p.name for p in self.want}
+        want = (*self.want, *(p for p in newer.want if p.name not in old and p.name not in absent))
+        hold = tuple(name for name in dict.fromkeys((*newer.hold, *self.hold)) if name not in (*absent, *self.release))
+        release = tuple(name for name in dict.fromkeys((*newer.release, *self.release)) if name not in (*absent, *hold))
+        return replace(self, want=want, absent=absent, hold=hold, release=release)
+
+    @property
+    def _manager(self) -> Manager:
+        return manager(self.manager)
+
+    def _wish(self) -> Wish:
+        return Wish(
+            install=self.want,
+            purge=self.absent,
+            hold_back=self.hold_back,
+            keep=self.keep,
+            recommends=self.recommends,
+            downgrade=self.downgrade,
+            lock_timeout=self.lock_timeout,
+        )
+
+    def _mend(self, observed: Packages) -> tuple[Action, ...]:
+        broken = any(p.state is State.BROKEN for p in observed.present)
+        return (self._manager.mend(self.hold_back),) if broken else ()
+
+    def _marks(self, observed: Packages) -> Change:
+        """Set and lift holds, when everything is installed as wished."""
+        installed = [p for p in observed.present if p.state is State.INSTALLED]
+        hold = tuple(p.name for p in installed if not p.held and _matches(p.name, self.hold))
+        release = tuple(p.name for p in installed if p.held and _matches(p.name, self.release))
+        actions = [self._manager.hold(hold)] if hold else []
+        actions += [self._manager.release(release)] if release else []
+        words = " and ".join(filter(None, (_phrase("hold", hold), _phrase("release", release))))
+        inverse = replace(self._inverse(), hold=release, release=hold)
+        return Change(tuple(actions), inverse, words) if actions else Change()
+
+    def _transact(self, observed: Packages, gone: tuple[str, ...], words: str) -> Change:
+        operations = observed.transaction.operations if observed.transaction else ()
+        installed = {p.name: p.version for p in observed.present if p.state is State.INSTALLED}
+        held = tuple(op.name for op in operations if op.name in observed.hold)
+        actions = [self._manager.release(held)] if held else []
+        actions += self._manager.carry_out(self._wish())
+        inverse = replace(
+            self._inverse(),
+            want=tuple(Package(op.name, installed[op.name]) for op in operations if op.name in installed),
+            absent=tuple(op.name for op in operations if op.new and op.name not in installed),
+            hold=held,
+            downgrade=True,
+        )
+        details = tuple(_describe(op) for op in operations) or gone
+        return Change(tuple(actions), inverse, words, details, then=replace(self, survey=True, absent=gone))
+
+    def _refuse(self, observed: Packages) -> None:
+        """Stop before anything happens when the simulated transaction is not the resolved one."""
+        transaction = observed.transaction or Transaction()
+        foreign = tuple(name for name in observed.hold if not _matches(name, self.ours) and _matches(name, self.family))
+        if transaction.problem:
+            hint = f"lift the hold that is not ours: apt-mark unhold {' '.join(foreign)}" if foreign else ""
+            raise self._manager.refuse(transaction.problem, hint)
+        for op in transaction.operations:
+            if op.old and op.name in foreign and op.new != op.old:
+                raise ManagerError(
+                    f"{op.name} is held at {op.old} by somebody, and {op.new or 'no version'} is needed",
+                    hint=f"if the hold may go: apt-mark unhold {op.name}",
+                )
+            if op.new and _matches(op.name, self.family) and not self._may_come_from(op.origins):
+                raise TrustError(
+                    f"{op.name} {op.new} would come from {', '.join(op.origins) or 'nowhere known'}",
+                    cause=f"the plan says {' or '.join(self.origins)}",
+                    hint="see what offers it with: apt-cache policy " + op.name,
+                )
+        unexpected = [n for n in transaction.removed if n not in self.absent and not _matches(n, self.removable)]
+        if unexpected:
+            raise ManagerError(
+                f"the package manager would also remove {', '.join(unexpected)}",
+                cause="the plan does not name them, so nothing was changed",
+                hint=f"if they may go: apt-get remove {' '.join(unexpected)}",
+            )
+
+    def _may_come_from(self, origins: tuple[str, ...]) -> bool:
+        return not self.origins or any(_matches(origin, self.origins) for origin in origins)
+
+    def _inverse(self) -> Packages:
+        """Return what every inverse has in common."""
+        return Packages(
+            self.manager,
+            ours=("*",),
+            keep=self.keep,
+            hold_back=self.hold_back,
+            lock_timeout=self.lock_timeout,
+        )
+
+
+def _there(wanted: Package, present: tuple[Package, ...]) -> bool:
+    return any(p.name == wanted.name and wanted.version in ("", p.version) for p in present)
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _phrase(verb: str, names: object) -> str:
+    """Return `verb a, b and 12 more`, or nothing when there are no names."""
+    words = [str(name) for name in names] if isinstance(names, tuple | map) else []
+    if not words:
+        return ""
+    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
+    return f"{verb} {', '.join(words[:3])}{more}"
+
+
+def _describe(op: Operation) -> str:
+    if not op.new:
+        return f"remove {op.name} {op.old}"
+    source = f" from {', '.join(op.origins)}" if op.origins else ""
+    return f"{op.name} {op.old + ' → ' if op.old else ''}{op.new}{source}"

@@ -1,0 +1,118 @@
+"""A service that runs, or does not, and starts at boot, or does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
+from rmqsetup.host import Action, Answer, Command, FileState, Look, Read, Result
+from rmqsetup.services import ServiceManager, service_manager
+from rmqsetup.steps import Change, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as wished; None means as it is.
+
+    `newer_than` are files: a service that started before one of them was written is restarted. State,
+    not events: it does not matter who wrote them, or in which run. `since` (seconds since the epoch),
+    `stale` and `outdated` are observed only.
+    """
+
+    manager: str
+    name: str
+    enabled: bool | None = True
+    running: bool | None = True
+    newer_than: tuple[str, ...] = ()
+    since: float = 0.0
+    stale: bool = False
+    outdated: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name is what a service is about."""
+        return f"service:{self.name}"
+
+    @property
+    def phase(self) -> Phase:
+        """Stop before everything, start after everything."""
+        return Phase.STOP if self.running is False else Phase.START
+
+    def query(self) -> tuple[Look, ...]:
+        """Look at the service and at the files it is to be newer than."""
+        return (self._manager.show(self.name), *(Read(path) for path in self.newer_than))
+
+    def observe(self, answers: tuple[Answer, ...]) -> Service:
+        """Return the service as it is; `outdated` is the first file that is newer than it."""
+        state = self._manager.parse(answers[0].stdout if isinstance(answers[0], Result) else "")
+        files = zip(self.newer_than, answers[1:], strict=True)
+        newer = [path for path, file in files if isinstance(file, FileState) and int(file.modified) > state.since]
+        return replace(
+            self,
+            enabled=state.enabled,
+            running=state.running,
+            since=state.since,
+            stale=state.stale,
+            outdated=newer[0] if newer and state.running else "",
+        )
+
+    def diff(self, observed: Service) -> Change:
+        """Enable, then start; or stop, then disable. A start is one boot of the node, never two."""
+        manager, actions, words = self._manager, list[Action](), list[str]()
+        turn = self._turn(observed)
+        if observed.stale and turn != "stop":
+            actions += manager.reload()
+        if self.enabled and observed.enabled is False:
+            actions += manager.enable(self.name)
+            words.append("enable")
+        if turn:
+            actions += self._turning(turn)
+            words.append(turn)
+        if self.enabled is False and observed.enabled:
+            actions += manager.disable(self.name)
+            words.append("disable")
+        if not words:
+            return Change()
+        inverse = replace(  # only of what changes: a package may have enabled its service before we came
+            observed,
+            enabled=observed.enabled if {"enable", "disable"} & set(words) else None,
+            running=observed.running if turn else None,
+            since=0.0,
+            stale=False,
+            outdated="",
+        )
+        warning = "the running broker restarts: its connections drop" if turn == "restart" else ""
+        return Change(tuple(actions), inverse, f"{' and '.join(words)} {self.name}", (), warning)
+
+    def bare(self) -> Service:
+        """Return a service that neither runs nor starts at boot."""
+        return replace(self, enabled=False, running=False)
+
+    def explain(self, result: Result) -> RmqsetupError:
+        """Say which service would not do what, and where its own words are."""
+        log = self._manager.log(self.name)
+        hint = "rmqsetup verify shows how far the node came; its log is in /var/log/rabbitmq"
+        if log.argv[0] == "journalctl":
+            hint = f"see what it said with: journalctl -u {self.name} -n 50, and /var/log/rabbitmq"
+        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
+
+    def absorb(self, newer: Service) -> Service:
+        """Go back to the older state; what the later change left alone stays with it."""
+        enabled = newer.enabled if self.enabled is None else self.enabled
+        return replace(self, enabled=enabled, running=newer.running if self.running is None else self.running)
+
+    @property
+    def _manager(self) -> ServiceManager:
+        return service_manager(self.manager)
+
+    def _turn(self, observed: Service) -> str:
+        if self.running and not observed.running:
+            return "start"
+        if self.running and observed.outdated:
+            return "restart"
+        return "stop" if self.running is False and observed.running else ""
+
+    def _turning(self, turn: str) -> tuple[Command, ...]:
+        if turn == "restart":
+            return self._manager.restart(self.name)
+        return ((self._manager.start if turn == "start" else self._manager.stop)(self.name),)

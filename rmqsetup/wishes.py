@@ -1,0 +1,169 @@
+"""What a resolution asks of a machine, as steps: repositories, configuration, packages, the service.
+
+How steps are ordered and shown belongs to `plan`; why these versions, to `resolve`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmqsetup.detect import Facts
+from rmqsetup.managers import manager
+from rmqsetup.plan import Plan, order
+from rmqsetup.recipe import DEFINITIONS, Request, enabled_plugins, rabbitmq_conf
+from rmqsetup.resolve import FAMILY, SERVER, Resolution, Served
+from rmqsetup.steps import Step
+from rmqsetup.steps.file import File, sha256
+from rmqsetup.steps.packages import Packages
+from rmqsetup.steps.service import Service
+
+SOURCES = "/etc/apt/sources.list.d/rabbitmq.sources"
+PIN = "/etc/apt/preferences.d/rabbitmq"
+KEYRING = "/usr/share/keyrings/com.rabbitmq.{source}.asc"
+CONFIG = "/etc/rabbitmq"
+SETTINGS = f"{CONFIG}/conf.d/10-rmqsetup.conf"
+PLUGINS = f"{CONFIG}/enabled_plugins"
+LIMITS = f"/etc/systemd/system/{SERVER}.service.d/rmqsetup.conf"
+DATA = ("/var/lib/rabbitmq", "/var/log/rabbitmq")
+"""What an uninstall keeps. Debian's and upstream's packages have the same places (rabbitmq.md, 9.1)."""
+
+WRITTEN = "# Written by rmqsetup. Changes made here are noticed, and kept beside at the next run.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What earlier runs left on this machine: digests of files we wrote, names we hold, directories we made."""
+
+    digests: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A source list with retired repositories: its text as it is, and without them (None: nothing is left)."""
+
+    path: str
+    before: bytes
+    after: bytes | None
+
+
+def build(
+    resolution: Resolution, facts: Facts, request: Request, *, ours: Ours, retired: tuple[Retirement, ...] = ()
+) -> Plan:
+    """Return the plan of an install."""
+    steps = (
+        *_sources(resolution, ours),
+        *_retired(retired),
+        *_configuration(request, ours, directory_was_there=_was_there(facts, ours)),
+        _packages(resolution, facts, request, ours=ours),
+        _service(facts, request),
+    )
+    return Plan("install", order(steps), facts, request, resolution)
+
+
+def _sources(resolution: Resolution, ours: Ours) -> tuple[Step, ...]:
+    """Write keyring, sources and pin; without an own source, remove those that an earlier run wrote."""
+    key = resolution.key
+    keyring = KEYRING.format(source=resolution.source)
+    if key is None:
+        stale = () if resolution.source == "installed" else (SOURCES, PIN)
+        return tuple(File(path, expect=ours.digests, early=True) for path in stale if path in ours.paths)
+    stanzas = "\n".join(_stanza(served, keyring) for served in resolution.served)
+    return (
+        File(keyring, key.armored.encode(), expect=ours.digests, early=True),
+        File(SOURCES, (WRITTEN + stanzas).encode(), expect=ours.digests, early=True),
+        File(PIN, (WRITTEN + _pin(resolution)).encode(), expect=ours.digests, early=True),
+    )
+
+
+def _stanza(served: Served, keyring: str) -> str:
+    return (
+        f"Types: deb\nURIs: {' '.join(served.uris)}\nSuites: {served.suite}\nComponents: {served.component}\n"
+        f"Architectures: {served.architecture}\nSigned-By: {keyring}\n"
+    )
+
+
+def _pin(resolution: Resolution) -> str:
+    """Prefer the source for the whole family: `release o=` is the Origin field, `origin` would be the host's name."""
+    origins = tuple(dict.fromkeys(served.origin for served in resolution.served if served.origin))
+    names = f"{SERVER} erlang erlang-*"
+    return "\n".join(f"Package: {names}\nPin: release o={origin}\nPin-Priority: 1001\n" for origin in origins)
+
+
+def _retired(retired: tuple[Retirement, ...]) -> tuple[Step, ...]:
+    return tuple(File(r.path, r.after, expect=(sha256(r.before),), early=True) for r in retired)
+
+
+def _configuration(request: Request, ours: Ours, *, directory_was_there: bool) -> tuple[Step, ...]:
+    """Write what the request says of the node; what it does not say stays as it is, unless it was ours."""
+    directories = () if directory_was_there else (CONFIG,)
+    settings = rabbitmq_conf(request)
+    steps: list[Step] = []
+    if settings or SETTINGS in ours.paths:
+        inner = (f"{CONFIG}/conf.d", *directories)
+        content = settings.encode() if settings else None
+        steps.append(File(SETTINGS, content, expect=ours.digests, directories=inner))
+    if request.plugins is not None:
+        content = enabled_plugins(request).encode()
+        owned = File(PLUGINS, content, owner="rabbitmq", group="rabbitmq", expect=ours.digests, directories=directories)
+        steps.append(owned)  # the node's user owns it, as rabbitmq-plugins rewrites it
+    if request.definitions:
+        steps.append(_definitions(request, ours, directories))
+    if request.open_files is not None:
+        text = f"{WRITTEN}[Service]\nLimitNOFILE={request.open_files}\n"
+        folder = LIMITS.rpartition("/")[0]
+        steps.append(File(LIMITS, text.encode(), expect=ours.digests, directories=(folder,)))
+    return tuple(steps)
+
+
+def _definitions(request: Request, ours: Ours, directories: tuple[str, ...]) -> File:
+    """Bring the definitions by reference: they hold password hashes, so only the node's own user reads them."""
+    from pathlib import Path
+
+    return File(
+        DEFINITIONS,
+        mode=0o640,
+        owner="rabbitmq",
+        group="rabbitmq",
+        source=request.definitions,
+        digest=sha256(Path(request.definitions).read_bytes()),
+        secret=True,
+        expect=ours.digests,
+        directories=directories,
+    )
+
+
+def _packages(resolution: Resolution, facts: Facts, request: Request, *, ours: Ours) -> Packages:
+    return Packages(
+        facts.manager,
+        want=resolution.packages,
+        hold=FAMILY if request.hold else (),
+        release=() if request.hold else ours.holds,
+        ours=ours.holds,
+        family=FAMILY,
+        origins=resolution.origins,
+        uris=tuple(uri for served in resolution.served for uri in served.uris),
+        keep=(*DATA, CONFIG) if _was_there(facts, ours) else DATA,
+        hold_back=SERVER,
+        recommends=request.recommends,
+        lock_timeout=request.lock_timeout,
+    )
+
+
+def _service(facts: Facts, request: Request) -> Service:
+    stamp = manager(facts.manager).stamp
+    files = (SETTINGS, f"{CONFIG}/rabbitmq.conf", PLUGINS, DEFINITIONS, LIMITS, stamp(SERVER), stamp("erlang-base"))
+    return Service(
+        facts.service_manager,
+        SERVER,
+        enabled=request.enable,
+        running=True if request.start else None,
+        newer_than=files,
+    )
+
+
+def _was_there(facts: Facts, ours: Ours) -> bool:
+    """Whether /etc/rabbitmq is not of our making: then a purge must not empty it."""
+    return CONFIG in facts.directories and CONFIG not in ours.directories
