@@ -185,6 +185,9 @@ def _refuse_unfit(key: openpgp.PublicKey) -> None:
     if key.revoked:
         raise TrustError(f"the key {key.fingerprint} was revoked by its owner", hint=_OTHER_KEY)
     _refuse_expired(key.fingerprint, key.expires)
+    if not key.uids:
+        cause = "it names no owner; some key servers leave that out"
+        raise TrustError(f"the key {key.fingerprint} is incomplete", cause=cause, hint=_OTHER_KEY)
     if key.algorithm == _DSA or (key.algorithm in _RSA and key.bits < 2048):
         raise TrustError(
             f"the key {key.fingerprint} is too weak", cause="DSA, or RSA of less than 2048 bits", hint=_OTHER_KEY
@@ -202,9 +205,11 @@ def _is_over(expires: datetime | None) -> bool:
 
 def _prove_with_gpg(key: openpgp.PublicKey) -> None:
     with _room() as room:
-        (room / _KEYRING).write_bytes(key.packets)
-        listed = _gpg(room).list_keys()
-    if [each["fingerprint"] for each in listed] != [key.fingerprint]:
+        gpg = _gpg(room)
+        # User ids without a valid self-signature do not get in; gpg 2.4 must be told (seen with 2.4.7).
+        gpg.import_keys(key.packets, extra_args=["--no-allow-non-selfsigned-uid"])
+        listed = gpg.list_keys()
+    if [each["fingerprint"] for each in listed] != [key.fingerprint] or not listed[0]["uids"]:
         raise TrustError(f"gpg does not accept the key {key.fingerprint}", hint="gpg --show-keys FILE tells more")
     verdicts = {"e": "has expired", "r": "was revoked", "i": "is invalid", "d": "is disabled"}
     if listed[0]["trust"] in verdicts:

@@ -146,6 +146,12 @@ def test_gpg_has_the_last_word_on_self_signatures():
     refused(lambda: keys.prove(unsigned, key("team")), key("team"))
 
 
+@pytest.mark.usefixtures("with_or_without_gpg")
+def test_a_key_without_an_owner_is_incomplete():
+    packets = openpgp.read_packets(openpgp.dearmor(material("team"), openpgp.PUBLIC_KEY))
+    refused(lambda: keys.prove(packets[0].raw, key("team")), "incomplete")
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=400))
 def test_junk_is_no_key(junk):

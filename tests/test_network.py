@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -68,20 +69,21 @@ def test_a_web_page_is_no_data():
         assert failure(server.url + "/a").kind is Kind.HTML
 
 
-@pytest.mark.parametrize("answer", [Answer(hang=True), Answer(b"x" * 1000, drip=True)])
+@pytest.mark.parametrize("answer", [Answer(hang=True), Answer(b"x" * 300, drip=True)])
 def test_the_deadline_holds_however_slowly_a_server_answers(answer):
     with serving({"/a": answer}) as server:
         started = time.monotonic()
         assert failure(server.url + "/a", deadline=0.3).kind is Kind.TIMED_OUT
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 5
 
 
 def test_a_name_that_takes_for_ever_to_resolve_is_left(monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: time.sleep(1) or [])
-    started = time.monotonic()
-    assert failure("http://slow.invalid/a", deadline=0.2).kind is Kind.TIMED_OUT
-    assert time.monotonic() - started < 0.9
-    time.sleep(1)  # the look-up that was left behind must not outlive the patch
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: answered.wait(60) and [])
+    try:
+        assert failure("http://slow.invalid/a", deadline=0.2).kind is Kind.TIMED_OUT
+    finally:
+        answered.set()
 
 
 def test_a_name_that_does_not_resolve(monkeypatch):
