@@ -132,7 +132,7 @@ def survey(query: Query, *, host: Host, deadline: float = DEADLINE) -> tuple[Sur
     mirror of the same source gets right is a mere failure in the survey. `host` is this machine.
     """
     until = time.monotonic() + deadline
-    asked = [background(partial(_survey_one, query, each, host, until)) for each in query.repositories]
+    asked = [background(partial(_survey_one, query, each, host=host, until=until)) for each in query.repositories]
     return tuple(future.result() for future in asked)
 
 
@@ -207,7 +207,7 @@ def check_dates(release: Release, now: datetime) -> None:
         )
 
 
-def _survey_one(query: Query, repository: Repository, host: Host, until: float) -> Survey:
+def _survey_one(query: Query, repository: Repository, *, host: Host, until: float) -> Survey:
     """Ask mirror after mirror, the next as soon as one fails or has had its head start; the first good answer wins."""
     waiting = list(query.mirrors)
     running: dict[Future[Survey], str] = {}
@@ -216,7 +216,7 @@ def _survey_one(query: Query, repository: Repository, host: Host, until: float) 
     while (waiting or running) and time.monotonic() < until:
         if waiting:
             mirror = waiting.pop(0)
-            running[_ask(mirror, query, repository, host=host, until=until)] = mirror
+            running[_ask(mirror, query, repository=repository, host=host, until=until)] = mirror
         left = until - time.monotonic()
         done, _ = wait(running, timeout=min(HEAD_START, left) if waiting else left, return_when=FIRST_COMPLETED)
         for future in sorted(done, key=list(running).index):
@@ -239,16 +239,16 @@ def _with_failures(found: Survey, failures: list[MirrorFailure]) -> Survey:
     return replace(found, failures=tuple(failures))
 
 
-def _ask(mirror: str, query: Query, repository: Repository, *, host: Host, until: float) -> Future[Survey]:
-    return background(lambda: _read_mirror(mirror, query, repository, host=host, until=until))
+def _ask(mirror: str, query: Query, *, repository: Repository, host: Host, until: float) -> Future[Survey]:
+    return background(lambda: _read_mirror(mirror, query, repository=repository, host=host, until=until))
 
 
-def _read_mirror(mirror: str, query: Query, repository: Repository, *, host: Host, until: float) -> Survey:
+def _read_mirror(mirror: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
     dists = _dists(mirror, repository)
     try:
-        release = parse_release(_signed_release(dists, query.key, host, until))
+        release = parse_release(_signed_release(dists, query.key, host=host, until=until))
         check_dates(release, datetime.now(tz=timezone.utc))
-        texts = [_packages(dists, entry, until) for entry in _wanted_files(release, repository)]
+        texts = [_packages(dists, entry, until=until) for entry in _wanted_files(release, repository)]
     except TrustError as error:
         error.looked_at = (*error.looked_at, shown(dists))
         raise
@@ -269,20 +269,20 @@ def _dists(mirror: str, repository: Repository) -> str:
     return "/".join(part.strip("/") for part in (mirror, repository.path, "dists", repository.suite) if part.strip("/"))
 
 
-def _signed_release(dists: str, key: Key, host: Host, until: float) -> str:
+def _signed_release(dists: str, key: Key, *, host: Host, until: float) -> str:
     """Return the proven text of InRelease or, where there is none, of Release with its Release.gpg."""
     try:
         data = _fetch(f"{dists}/InRelease", until=until)
     except FetchError as error:
         if not _is_absent(error):
             raise
-        return _detached_release(dists, key, host, until).decode(errors="replace")
+        return _detached_release(dists, key, host=host, until=until).decode(errors="replace")
     if data.startswith(openpgp.CLEARSIGNED) and b"-----END PGP SIGNATURE-----" not in data:
         raise FetchError(f"{dists}/InRelease", Kind.SHORT, "the file ends before its signature does")
     return verify_clearsigned(data, key, host=host).payload.decode(errors="replace")
 
 
-def _detached_release(dists: str, key: Key, host: Host, until: float) -> bytes:
+def _detached_release(dists: str, key: Key, *, host: Host, until: float) -> bytes:
     data = _fetch(f"{dists}/Release", until=until)
     try:
         signature = _fetch(f"{dists}/Release.gpg", until=until)
@@ -318,7 +318,7 @@ def _wanted_files(release: Release, repository: Repository) -> Iterator[IndexFil
         yield from listed[:1]
 
 
-def _packages(dists: str, entry: IndexFile, until: float) -> str:
+def _packages(dists: str, entry: IndexFile, *, until: float) -> str:
     """Fetch a Packages file, compare it with its digest before anything else, and unpack it."""
     if not entry.size:
         return ""

@@ -267,7 +267,7 @@ def _public_key(group: list[Packet]) -> PublicKey:
         bits=int.from_bytes(body[6:8], "big"),
         uids=tuple(part.packet.body.decode(errors="replace") for part in parts if part.packet.tag == Tag.USER_ID),
         subkeys=tuple(_subkey(part) for part in parts if part.packet.tag == Tag.SUBKEY),
-        expires=_expires(created, of_the_key, _SELF_SIGNATURES),
+        expires=_expires(created, of_the_key, types=_SELF_SIGNATURES),
         revoked=any(each.type == SignatureType.KEY_REVOCATION for each in of_the_key),
         packets=b"".join(kept),
     )
@@ -296,12 +296,12 @@ def _sort_out(group: list[Packet], fingerprint: str) -> tuple[list[_Part], list[
 def _subkey(part: _Part) -> Subkey:
     return Subkey(
         fingerprint=_fingerprint(part.packet.body),
-        expires=_expires(_time(part.packet.body[1:5]), part.own, {SignatureType.SUBKEY_BINDING}),
+        expires=_expires(_time(part.packet.body[1:5]), part.own, types={SignatureType.SUBKEY_BINDING}),
         revoked=any(each.type == SignatureType.SUBKEY_REVOCATION for each in part.own),
     )
 
 
-def _expires(created: datetime, own: list[Signature], types: set[int]) -> datetime | None:
+def _expires(created: datetime, own: list[Signature], *, types: set[int]) -> datetime | None:
     newest = max((each for each in own if each.type in types), key=lambda each: each.created, default=None)
     return created + newest.key_lifetime if newest and newest.key_lifetime else None
 
