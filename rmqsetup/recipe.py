@@ -325,9 +325,7 @@ def _judge(request: Request) -> Iterator[Problem]:
     for name in request.plugins or ():
         if not re.fullmatch("[a-z][a-z0-9_]*", name):
             apart = (
-                '; plugins are written apart: a,b as an option, ["a", "b"] in a recipe'
-                if re.search("[, ]", name)
-                else ""
+                '; several are written a,b as an option and ["a", "b"] in a recipe' if re.search("[, ]", name) else ""
             )
             yield Problem(("plugins",), f"{name!r} is no name of a plugin{apart}")
     yield from settings.judge(request.config)
