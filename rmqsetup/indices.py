@@ -92,6 +92,7 @@ class Survey:
     answered: bool
     mirror: str = ""
     origin: str = ""
+    label: str = ""
     suite: str = ""
     codename: str = ""
     date: datetime | None = None
@@ -113,6 +114,7 @@ class Release:
     """What a Release file says."""
 
     origin: str
+    label: str
     suite: str
     codename: str
     date: datetime
@@ -174,6 +176,7 @@ def parse_release(text: str) -> Release:
     files = re.findall(r"^ *([0-9a-fA-F]{64})[ \t]+(\d{1,15})[ \t]+(\S+)[ \t]*$", _field(text, "SHA256"), re.MULTILINE)
     return Release(
         origin=_field(text, "Origin"),
+        label=_field(text, "Label"),
         suite=_field(text, "Suite"),
         codename=_field(text, "Codename"),
         date=date,
@@ -258,6 +261,7 @@ def _read_mirror(mirror: str, query: Query, *, repository: Repository, host: Hos
         answered=True,
         mirror=mirror,
         origin=release.origin,
+        label=release.label,
         suite=release.suite,
         codename=release.codename,
         date=release.date,

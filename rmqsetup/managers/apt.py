@@ -56,7 +56,7 @@ class Apt:
 
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install (the start of the service refused meanwhile) or purge (data directories kept)."""
-        words = ("-y", "-q", "-o", "APT::Status-Fd=1", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE, *_words(wish))
+        words = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE, *_words(wish))
         run = _apt(*words, lock_timeout=wish.lock_timeout)
         return (_guarded(run, wish.hold_back, wish.keep, purge=bool(wish.purge)),)
 

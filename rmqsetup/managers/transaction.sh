@@ -63,4 +63,4 @@ if [ "$1" = purge-keeping ]; then
         [ ! -e "$directory" ] || mv "$directory" "$directory.rmqsetup-kept"
     done
 fi
-"$@"
+"$@" 3>&1 # apt closes its status stream to dpkg, so that stream must not be dpkg's own standard output
