@@ -11,9 +11,11 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lab import state
 from lab.network import Network
@@ -42,15 +44,20 @@ class Completed:
 
 
 class Running:
-    """A command under way in a machine. Its output is in `process`, as bytes."""
+    """A command under way in a machine.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    Its output goes to files, not pipes: what it leaves in the background cannot hold up who waits for it.
+    """
+
+    def __init__(self, argv: tuple[str, ...], process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...]) -> None:
+        self.argv = argv
         self.process = process
+        self._files = files
+        self._begun = time.monotonic()
 
     def pid(self) -> int:
-        """Return the number this machine knows the command by, as soon as it runs inside."""
-        if not until(lambda: children(self.process.pid) or self.process.poll() is not None, 10, 0.005):
-            raise LabError("the command did not get into the machine")
+        """Return the number this machine knows the command by, as soon as it runs inside; 0 if it is over."""
+        until(lambda: children(self.process.pid) or self.process.poll() is not None, 10, 0.005)
         inside = children(self.process.pid)
         return inside[0] if inside else 0
 
@@ -65,10 +72,23 @@ class Running:
             for member in family(pid):
                 kill(member)
 
-    def finish(self, timeout: float = 600) -> tuple[int, str, str]:
-        """Wait for the end; return exit code, standard output and standard error."""
-        out, err = self.process.communicate(timeout=timeout)
-        return self.process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+    def output(self) -> tuple[str, str]:
+        """Return standard output and standard error so far."""
+        return _text(self._files[0]), _text(self._files[1])
+
+    def finish(self, timeout: float = 600) -> Completed:
+        """Wait for the end and return how it went; kill the tree at the deadline (exit code 124)."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill_tree()
+            self.process.kill()
+            self.process.wait()
+            code = TIMED_OUT
+        done = Completed(self.argv, code, *self.output(), time.monotonic() - self._begun)
+        for file in self._files:
+            file.close()
+        return done
 
 
 class Machine:
@@ -128,41 +148,29 @@ class Machine:
         user: str = "",
     ) -> Completed:
         """Run a command to its end. `env` are NAME=value; `check` raises `LabError` unless it ends with 0."""
-        begun = time.monotonic()
-        running = self.popen(*argv, env=env, user=user, stdin=subprocess.PIPE)
-        data = input.encode() if isinstance(input, str) else input or b""
-        try:
-            out, err = running.process.communicate(data, timeout=timeout)
-            code = running.process.returncode
-        except subprocess.TimeoutExpired:
-            running.kill_tree()
-            running.process.kill()
-            out, err = running.process.communicate()
-            code = TIMED_OUT
-        words = (text.decode(errors="replace") for text in (out, err))
-        done = Completed(argv, code, *words, time.monotonic() - begun)
-        if check and code:
+        done = self.popen(*argv, input=input, env=env, user=user).finish(timeout)
+        if check and done.exit_code:
             raise LabError(str(done))
         return done
 
-    def popen(self, *argv: str, env: tuple[str, ...] = (), user: str = "", stdin: int = subprocess.DEVNULL) -> Running:
+    def popen(
+        self,
+        *argv: str,
+        input: str | bytes | None = None,  # noqa: A002
+        env: tuple[str, ...] = (),
+        user: str = "",
+    ) -> Running:
         """Start a command with a clean environment, as root or as `user` (which must exist in the machine)."""
         become = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--") if user else ()
         home = f"/home/{user}" if user else "/root"
-        # a shell puts itself into the machine's cgroup first, so that cpu_seconds sees it
-        join = 'for g in $1; do echo $$ >"$g/cgroup.procs" || exit 125; done; shift; exec "$@"'
-        inner = " ".join(f"{group}/commands" for group in groups(self.name))
-        process = subprocess.Popen(
-            (
-                *("sh", "-c", join, "sh", inner),
-                *("nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-p", "-n", "-C", "-r", "-w", "--"),
-                *("/usr/bin/env", "-i", *ENVIRONMENT, f"HOME={home}", *env, *become, *argv),
-            ),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        return Running(process)
+        enter = ("nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-p", "-n", "-C", "-r", "-w", "--")
+        clean = ("/usr/bin/env", "-i", *ENVIRONMENT, f"HOME={home}", *env)
+        command = joining(self.name, "/commands", (*enter, *clean, *become, *argv))
+        files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when it is finished
+        with tempfile.TemporaryFile() as given:
+            given.write(input.encode() if isinstance(input, str) else input or b"")
+            given.seek(0)
+            return Running(argv, subprocess.Popen(command, stdin=given, stdout=files[0], stderr=files[1]), files)
 
     # ---- files
 
@@ -220,11 +228,9 @@ class Machine:
         self._mount()
         for group in groups(self.name):
             (group / "commands").mkdir(parents=True, exist_ok=True)
-        join = 'for g in $1; do echo $$ >"$g/cgroup.procs" || exit 125; done; shift; exec "$@"'
-        own = " ".join(str(group) for group in groups(self.name))
         with (self.folder / "log").open("ab") as log:
             self._keeper = subprocess.Popen(
-                ("sh", "-c", join, "sh", own, *self._nspawn()),
+                joining(self.name, "", self._nspawn()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -325,6 +331,12 @@ def groups(name: str) -> tuple[Path, ...]:
     return mixed or (top / name,)
 
 
+def joining(name: str, below: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command that first puts itself into a machine's cgroup: there it is counted, and ended."""
+    script = 'for g in $1; do echo $$ >"$g/cgroup.procs" || exit 125; done; shift; exec "$@"'
+    return ("sh", "-c", script, "sh", " ".join(f"{group}{below}" for group in groups(name)), *argv)
+
+
 def remove_groups(name: str) -> None:
     """Remove a machine's cgroups; they are empty a moment after its processes are gone."""
     for group in groups(name):
@@ -339,6 +351,11 @@ def end(keeper: int) -> None:
         raise LabError(f"process 1 under {keeper} does not end")
     until(lambda: Path(f"/proc/{keeper}/stat").exists() and not _alive(keeper), 3, 0.05)
     kill(keeper)
+
+
+def _text(file: IO[bytes]) -> str:
+    """Read a file from its beginning without moving the place its writers are at."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def _alive(pid: int) -> bool:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
-from lab.machines import TIMED_OUT
+from lab.laboratory import sweep
+from lab.machines import TIMED_OUT, groups
 from lab.mirror import SWAPPED, Fault
-from lab.system import until
+from lab.system import started, until
 
 pytestmark = pytest.mark.machine
 
+TESTS = Path(__file__).parents[1]
 KEYRING = "/usr/share/keyrings/team.gpg"
 
 
@@ -96,8 +102,23 @@ def test_a_command_is_ended_at_its_deadline_or_by_a_kill(boot):
         running = machine.popen("sh", "-c", "sleep 12345 & wait")
         assert until(lambda: machine.run("pgrep", "-f", "sleep 12345").exit_code == 0, 5)
         (running.kill_tree if kill_all else running.kill)()
-        assert running.finish(10)[0] != 0
+        assert running.finish(10).exit_code not in (0, TIMED_OUT)
         assert machine.run("pgrep", "-fx", "sleep 12345").exit_code == (1 if kill_all else 0)
+
+
+def test_the_machine_of_a_session_that_died_is_swept_away(lab):
+    script = "import time; from lab.laboratory import Lab; print(Lab().machine().name, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=TESTS, stdout=subprocess.PIPE, text=True) as session:
+        name = session.stdout.readline().strip()
+        session.kill()
+    left = lab.folder / "machines" / name
+    keeper = json.loads((left / "state.json").read_text())["keeper"]
+    assert started(keeper)
+    sweep(lab.folder)
+    assert not left.exists()
+    assert started(keeper) is None
+    assert name not in subprocess.check_output(["ip", "netns"], text=True)
+    assert not any(group.exists() for group in groups(name))
 
 
 def test_a_layer_is_built_once_and_lies_below_others(lab, boot):
@@ -135,7 +156,7 @@ def test_every_fault_of_the_repositories_shows_to_apt(boot, serve):
     point_apt_at(machine, team)
     shown = {
         Fault.REFUSE: "Could not connect",
-        Fault.HANG: "timed out",
+        Fault.HANG: "Could not wait for server",
         Fault.HALF: "Failed to fetch",
         Fault.STATUS: "403",
         Fault.HTML: "Clearsigned file isn't valid",
