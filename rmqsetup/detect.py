@@ -30,7 +30,8 @@ _MANAGERS = (
 )
 """Package managers and the programs that show them; the first whose programs are all there is the machine's."""
 
-_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
+_ROOT_PATH = ("/sbin", "/bin")  # elsewhere links to the two above
 _QUERY = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${db:Status-Abbrev}\n")
 _PATTERNS = ("dpkg", "rabbitmq-server", "erlang*", "esl-erlang")
 _OFFERED = ("rabbitmq-server", "erlang-base")
@@ -151,7 +152,7 @@ def detect(host: Host, *, offers: bool = True) -> Facts:
     that takes 30 ms where apt keeps its cache, and seconds in images that have it switched off.
     """
     tools = {folder: frozenset(host.names(folder)) for folder in _PATH}
-    everywhere = frozenset().union(*tools.values())
+    everywhere = frozenset().union(*tools.values(), *(host.names(folder) for folder in _ROOT_PATH))
     manager = next((name for name, programs in _MANAGERS if everywhere.issuperset(programs)), "")
     kernel = _line(host, "/proc/sys/kernel/osrelease")
     container = _container(host, kernel)

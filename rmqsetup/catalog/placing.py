@@ -99,12 +99,13 @@ def _stranger(os_release: OsRelease) -> Placement | Refusal:
 
 def _ended(placement: Placement, os_release: OsRelease) -> Refusal:
     row = placement.distribution
-    newest = next(other for other in tables.distributions() if other.family == row.family and not other.ended)
+    living = [other for other in tables.distributions() if other.family == row.family and not other.ended]
+    better = next((other for other in living if other.repositories), living[0])
     own = f", its own RabbitMQ is {row.rabbitmq}" if row.rabbitmq else ""
     name = os_release.pretty or row.name
     return Refusal(
         f"{name} has had no security updates since {row.end_of_life}{own}",
-        f"upgrade to {newest.name}, or run the broker in a container with it",
+        f"upgrade to {better.name}, or run the broker in a container with it",
         row,
     )
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 
 class Tested(Enum):
-    """How a distribution was tried: on a real machine, with a machine's recorded answers, or not at all."""
+    """How a distribution was tried: for real, with a machine's recorded answers, with composed ones, or not at all."""
 
     MACHINE = "machine"
     RECORDED = "recorded"
+    COMPOSED = "composed"
     NONE = "none"
 
 
