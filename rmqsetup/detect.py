@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from rmqsetup.catalog import tables
+from rmqsetup.catalog import leftovers
 from rmqsetup.catalog.rows import OsRelease
 from rmqsetup.host import Command, Host
 from rmqsetup.managers import State, apt_sources, apt_trust
@@ -350,14 +350,7 @@ def _sources(host: Host) -> tuple[tuple[ConfiguredSource, ...], tuple[str, ...]]
             unread.append(path)
         elif state:
             found += apt_sources.parse_sources(path, state.text)
-    return tuple(replace(source, retired=_retired_at(source.uris)) for source in found), tuple(unread)
-
-
-def _retired_at(uris: tuple[str, ...]) -> str:
-    bare = [re.sub(r"^[a-z0-9+-]+:/*(?:[^/@]*@)?", "", uri.lower()) for uri in uris]
-    return next(
-        (row.id for row in tables.retired() if row.hosts and any(uri.startswith(row.hosts) for uri in bare)), ""
-    )
+    return tuple(replace(source, retired=leftovers.retired_at(source.uris)) for source in found), tuple(unread)
 
 
 def _legacy_keys(host: Host) -> tuple[tuple[LegacyKey, ...], tuple[str, ...]]:
@@ -369,7 +362,7 @@ def _legacy_keys(host: Host) -> tuple[tuple[LegacyKey, ...], tuple[str, ...]]:
         if state and state.content is None:
             unread.append(path)
         for fingerprint in apt_trust.fingerprints(state.content or b"" if state else b""):
-            row = next((row.id for row in tables.retired() if row.keys and fingerprint.endswith(row.keys)), "")
+            row = leftovers.retired_key(fingerprint)
             if row:
                 found.append(LegacyKey(path, fingerprint, row))
     return tuple(found), tuple(unread)
