@@ -63,7 +63,7 @@ def distributions() -> tuple[Distribution, ...]:
 @lru_cache(maxsize=1)
 def derivatives() -> tuple[Derivative, ...]:
     """Read which distributions are made from which."""
-    table = _table("derivatives.toml")
+    table = _table("distributions.toml")
     rows = []
     for row in table["derivative"]:
         made = _row(table, row)
@@ -75,7 +75,7 @@ def derivatives() -> tuple[Derivative, ...]:
 @lru_cache(maxsize=1)
 def unsupported() -> tuple[Unsupported, ...]:
     """Read which systems are known and not supported, with what works there instead."""
-    rows = _table("derivatives.toml")["unsupported"]
+    rows = _table("distributions.toml")["unsupported"]
     return tuple(
         Unsupported(tuple(row["ids"]), tuple(row.get("platforms", ())), row["reason"], row["hint"]) for row in rows
     )
