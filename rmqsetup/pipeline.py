@@ -11,7 +11,7 @@ from pathlib import Path
 from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
-from rmqsetup.errors import ConflictError, UsageError
+from rmqsetup.errors import BrokerNotReadyError, ConflictError, UsageError
 from rmqsetup.host import Host
 from rmqsetup.managers import apt_sources
 from rmqsetup.plan import Plan, undo
@@ -53,7 +53,10 @@ def ask(host: Host) -> Ask:
 def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> Report:
     """Apply a plan under the lock, with a journal."""
     with lock(state):
-        return apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
+        report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
+    if isinstance(report.error, BrokerNotReadyError):
+        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host))))
+    return report
 
 
 def ours(receipts: tuple[Receipt, ...]) -> Ours:
@@ -103,6 +106,14 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
         steps = (_without_keeping(step) if isinstance(step, Packages) else step for step in plan.steps)
         plan = replace(plan, steps=tuple(steps))
     return plan, tuple(receipt.id for receipt in chosen)
+
+
+def _last_words(host: Host) -> tuple[str, ...]:
+    """Return what a node that would not start said last."""
+    from rmqsetup.probes.address import find_address
+    from rmqsetup.probes.logs import last_words
+
+    return last_words(host, find_address(host).name)
 
 
 def _without_keeping(step: Packages) -> Packages:
