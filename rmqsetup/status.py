@@ -35,7 +35,12 @@ class BrokerStatus:
         return self.node is not None and self.node.running and not self.node.alarms
 
 
-def status(host: Host, address: NodeAddress, *, service_manager: str = "systemd") -> BrokerStatus:
+def service_manager(host: Host) -> str:
+    """Return what looks after services on a host, `systemd` or `none`, at the price of one look at a folder."""
+    return "systemd" if "system" in host.names("/run/systemd") else "none"
+
+
+def status(host: Host, address: NodeAddress, *, service_manager: str) -> BrokerStatus:
     """Ask a broker how it is. Never raises because of the broker: what does not answer is in the result."""
     service = unit_state(host) if service_manager == "systemd" else None
     try:

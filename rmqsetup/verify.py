@@ -47,6 +47,9 @@ class Expectation:
     origin: str = ""
 
 
+Told = Callable[["Rung"], None]
+"""Is told each rung as it ends."""
+
 Installed = Callable[[Host, tuple[str, ...]], tuple[Expectation, ...]]
 """Tells of those packages that are installed which version and origin they have."""
 
@@ -112,26 +115,35 @@ class Verification:
         return BrokerNotReadyError(rung.summary, cause=rung.cause, hint=rung.hint, looked_at=rung.evidence)
 
 
-def verify(host: Host, target: Target, *, level: int = TOP, wait: float = 60.0) -> Verification:
+def verify(
+    host: Host, target: Target, *, level: int = TOP, wait: float = 60.0, told: Told | None = None
+) -> Verification:
     """Climb to a level: 0 packages, 1 service, 2 node, 3 listeners, 4 login, 5 messages.
 
-    A service that starts and a node that boots are waited for, at most `wait` seconds in all. Looks
-    only; what it makes on the node for the time of the messages it takes back. Raises nothing but what
+    A service that starts and a node that boots are waited for, at most `wait` seconds in all. `told`
+    is told every rung as it ends. Looks only; what it makes on the node for the time of the messages it takes back. Raises nothing but what
     the host raises: what does not hold is in the verification.
     """
-    climb = _Climb(host, target, Deadline.after(wait))
+    climb = _Climb(host, target, Deadline.after(wait), ExitStack())
     rungs: list[Rung] = []
-    for number, (name, step) in enumerate(_LADDER[: level + 1]):
-        rungs.append(_stand(climb, number, name, step))
-        if not rungs[-1].ok:
-            break
-    if climb.stack is not None:
-        rungs += _taken_back(climb.stack, level)
-    return Verification(target.address.name, level, tuple(rungs), climb.status)
+    try:
+        for number, (name, step) in enumerate(_LADDER[: level + 1]):
+            rungs.append(_stand(climb, number, name, step))
+            if told:
+                told(rungs[-1])
+            if not rungs[-1].ok:
+                break
+    except BaseException:  # ctrl-C: what was made on the node is taken back all the same
+        climb.stack.close()
+        raise
+    left = _taken_back(climb.stack, level)
+    if told and left:
+        told(left[0])
+    return Verification(target.address.name, level, (*rungs, *left), climb.status)
 
 
 class RungError(ProbeError):
-    """A rung that does not hold; `evidence` was seen on it, `logs` says whether the node's logs may tell more."""
+    """A rung that does not hold; `evidence` was seen on it."""
 
     def __init__(self, message: str, *, cause: str = "", hint: str = "", evidence: tuple[str, ...] = ()) -> None:
         super().__init__(message, cause=cause, hint=hint, looked_at=evidence)
@@ -148,14 +160,15 @@ class _Climb:
     host: Host
     target: Target
     deadline: Deadline
+    stack: ExitStack
     settled: bool = False
+    started: float = 0.0
     status: NodeStatus | None = None
     account: Account | None = None
-    stack: ExitStack | None = None
 
-    @property
-    def systemd(self) -> bool:
-        return self.target.service_manager == "systemd"
+    def last_words(self) -> tuple[str, ...]:
+        name = self.target.address.name
+        return logs.last_words(self.host, name, since=self.started, running=self.settled or self.status is not None)
 
 
 Step = Callable[[_Climb], tuple[str, ...]]
@@ -170,20 +183,19 @@ def _stand(climb: _Climb, number: int, name: str, step: Step) -> Rung:
         return Rung(number, name, Verdict.SKIPPED, time.monotonic() - started, (str(reason),))
     except RmqsetupError as error:
         seconds = time.monotonic() - started
-        told = logs.last_words(climb.host, climb.target.address.name, journal=climb.systemd) if number else ()
-        evidence = (*error.looked_at, *told)
+        evidence = (*error.looked_at, *(climb.last_words() if number else ()))
         return Rung(number, name, Verdict.FAILED, seconds, evidence, error.cause, error.hint, error.message)
 
 
-def _taken_back(stack: ExitStack, level: int) -> list[Rung]:
+def _taken_back(stack: ExitStack, level: int) -> tuple[Rung, ...]:
     """Take back what was made to log in with; only what stays behind is worth a rung."""
     started = time.monotonic()
     try:
         stack.close()
     except ProbeError as error:
         seconds = time.monotonic() - started
-        return [Rung(level, "clean-up", Verdict.FAILED, seconds, (), error.cause, error.hint, error.message)]
-    return []
+        return (Rung(level, "clean-up", Verdict.FAILED, seconds, (), error.cause, error.hint, error.message),)
+    return ()
 
 
 def _packages(climb: _Climb) -> tuple[str, ...]:
@@ -204,12 +216,13 @@ def _packages(climb: _Climb) -> tuple[str, ...]:
 
 
 def _service(climb: _Climb) -> tuple[str, ...]:
-    if not climb.systemd:
+    if climb.target.service_manager != "systemd":
         raise _Skip(f"nothing looks after services here (service manager: {climb.target.service_manager})")
     state = unit_state(climb.host)
     while state.phase is Phase.STARTING and climb.deadline.left():
         time.sleep(min(POLL, climb.deadline.left()))
         state = unit_state(climb.host)
+    climb.started = state.started
     if state.phase is Phase.ACTIVE:
         climb.settled = True
         return (state.words,)
@@ -290,7 +303,6 @@ def _reached(listener: NodeListener) -> str:
 
 def _login(climb: _Climb) -> tuple[str, ...]:
     status, endpoint = _known(climb.status), _endpoint(climb)
-    climb.stack = ExitStack()
     named = climb.target.credentials
     hosts = status.virtual_hosts or ("/",)
     who = climb.stack.enter_context(account(climb.host, climb.target.address, named=named, virtual_hosts=hosts))

@@ -1,57 +1,88 @@
 """The last lines of a node's logs that say why it does not work.
 
-Only read when something failed: old failures stay in these files for ever.
+Only read when something failed, and only since the last start: old failures stay in these files for ever.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from rmqsetup.host import Command, Host
 
 DIRECTORY = "/var/log/rabbitmq"
-LINES = 8
 
-_BAD = re.compile(
-    r"\[(error|critical|alert|emergency)\]|alarm|BOOT FAILED|ERROR|Error|refus|exception|permission denied|eacces"
-    r"|not found|timed out|failed|Fail",
+LINES = 6
+"""How many lines are worth showing."""
+
+_LINE = re.compile(r"^(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d) )?(?:\[(\w+)\] )?(?:<[\d.]+> )?(.*)$")
+_GRAVE = ("warning", "error", "critical", "alert", "emergency")
+_BAD = re.compile(r"BOOT FAILED|[Ee]rror|ERROR|refus|[Ee]xception|denied|not found|not enabled|timed out|[Ff]ailed")
+_NOISE = re.compile(
+    r"^ {3}|^ +\w+:$|^[=\-+|\s#*]*$|erl_child_setup|memory supervisor port|port_died,normal|Writer crashed"
+    r"|alarm cleared|Classic peer discovery backend|rebuilding indices from scratch|Did you mean"
+    r"|worker exited with shutdown|Connection attempt from node|Memory monitor process not yet started"
 )
-_STARTS = re.compile(r"Starting RabbitMQ|Starting broker|Starting rabbitmq-server|  RabbitMQ \d+\.\d+")
-_NOISE = re.compile(r"^\s*$|^[=\-+|\s#]*$|erl_child_setup|memory supervisor port|port_died,normal|Writer crashed")
+"""Continuations of crash reports, what every orderly stop and start says, and what is over."""
 
 
-def last_words(host: Host, node: str, *, unit: str = "rabbitmq-server", journal: bool = True) -> tuple[str, ...]:
-    """Return the lines of the last start that tell of trouble, newest log first, each with its file.
+def last_words(host: Host, node: str, *, since: float = 0.0, running: bool = False) -> tuple[str, ...]:
+    """Return the lines that tell of trouble since a moment (in seconds since the epoch), each with its file.
 
-    Debian's unit writes beside the node's own log into `rabbitmq-server.error.log`; upstream's into the
-    journal. Both are looked at.
+    A node that runs writes its own log. What kept one from starting is where its service writes, which
+    is beside that log with Debian's unit and the journal with upstream's.
     """
-    texts = [
-        (path, _tail(host, f"{DIRECTORY}/{path}"))
-        for path in (f"{node}.log", "rabbitmq-server.error.log", "rabbitmq-server.log")
+    if running:
+        return _told(f"{node}.log", _tail(host, f"{node}.log"), since)
+    journal = Command(("journalctl", "-q", "--no-pager", "-n", "60", "-o", "cat", "-u", "rabbitmq-server"), timeout=15)
+    found = [
+        *_told("rabbitmq-server.log", _tail(host, "rabbitmq-server.log"), since),
+        *_told(f"{node}.log", _tail(host, f"{node}.log"), since),
     ]
-    if journal:
-        command = Command(("journalctl", "-q", "--no-pager", "-b", "-n", "60", "-o", "cat", "-u", unit), timeout=15)
-        texts.append(("journal", host.run(command).stdout))
-    found: list[str] = []
-    for name, text in texts:
-        lines = [f"{name}: {line}" for line in relevant(text)]
-        found += [line for line in lines if line not in found]
-        if len(found) >= LINES:
-            break
+    if _modified(host, "rabbitmq-server.error.log") >= since:
+        found += _told("rabbitmq-server.error.log", _tail(host, "rabbitmq-server.error.log"), 0.0)
+    if not found:
+        found += _told("journal", host.run(journal).stdout, since)
     return tuple(found[:LINES])
 
 
-def relevant(text: str, limit: int = LINES) -> tuple[str, ...]:
-    """Return the last lines since the last start that tell of trouble; all last lines are worth less."""
-    lines = text.splitlines()
-    starts = [number for number, line in enumerate(lines) if _STARTS.search(line)]
-    current = lines[starts[-1] :] if starts else lines
-    bad = [line.strip()[:300] for line in current if _BAD.search(line) and not _NOISE.search(line)]
-    return tuple(dict.fromkeys(bad[-limit:]))
+def relevant(text: str, since: float = 0.0) -> tuple[str, ...]:
+    """Return the last lines since a moment that tell of trouble: warnings and worse, where lines have levels.
+
+    Lines without a time are as old as the one before them; after the last `BOOT FAILED` nothing is older.
+    """
+    told: list[str] = []
+    current = since == 0.0
+    for line in text.splitlines():
+        time, level, message = _parts(line)
+        current = time >= since if time else current
+        if current and not _NOISE.search(message) and (level in _GRAVE if level else _BAD.search(message)):
+            told = [line.strip()[:300]] if message == "BOOT FAILED" and not level else [*told, line.strip()[:300]]
+    return tuple(dict.fromkeys(told))[-LINES:]
 
 
-def _tail(host: Host, path: str) -> str:
-    """Return the end of a file, however long it has grown."""
-    result = host.run(Command(("tail", "-n", "200", path), timeout=10))
+def _parts(line: str) -> tuple[float, str, str]:
+    """Return when a line was written (0 where it does not say), its level and its message."""
+    found = _LINE.match(line)
+    if not found:
+        return 0.0, "", line
+    try:
+        time = datetime.fromisoformat(found[1]).timestamp() if found[1] else 0.0
+    except ValueError:
+        time = 0.0
+    return time, found[2] or "", found[3]
+
+
+def _told(name: str, text: str, since: float) -> tuple[str, ...]:
+    return tuple(f"{name}: {line}" for line in relevant(text, since))
+
+
+def _tail(host: Host, name: str) -> str:
+    """Return the end of a log, however long it has grown."""
+    result = host.run(Command(("tail", "-n", "200", f"{DIRECTORY}/{name}"), timeout=10))
     return result.stdout if result.ok else ""
+
+
+def _modified(host: Host, name: str) -> float:
+    result = host.run(Command(("stat", "-c", "%Y", f"{DIRECTORY}/{name}"), timeout=10))
+    return float(result.stdout) + 1 if result.ok else -1.0

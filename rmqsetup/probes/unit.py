@@ -6,6 +6,7 @@ Changing anything about a service belongs to `services`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 
 from rmqsetup.host import Command, Host
@@ -15,7 +16,7 @@ NAME = "rabbitmq-server"
 
 _PROPERTIES = (
     "LoadState,ActiveState,SubState,Result,UnitFileState,ExecMainCode,ExecMainStatus,NRestarts,MainPID,"
-    "InactiveExitTimestamp"
+    "ExecMainStartTimestamp,Job"
 )
 
 _MEANINGS = {
@@ -27,6 +28,13 @@ _MEANINGS = {
     217: "its user does not exist (USER)",
 }
 """Exit codes that name a fault by themselves; each was provoked on Debian 13."""
+
+
+_RESULTS = {
+    "oom-kill": "killed for want of memory",
+    "timeout": "it was not ready in time",
+    "start-limit-hit": "it failed so often that systemd does not try again: systemctl reset-failed rabbitmq-server",
+}
 
 
 class Phase(Enum):
@@ -41,7 +49,10 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
-    """A unit as systemd shows it."""
+    """A unit as systemd shows it; `started` is when its process last began, in seconds since the epoch (0: never).
+
+    `job` is the number of what systemd is still to do with it, 0 when nothing is queued.
+    """
 
     load: str
     active: str
@@ -51,7 +62,8 @@ class UnitState:
     exit_code: int = 0
     restarts: int = 0
     pid: int = 0
-    started: str = ""
+    started: float = 0.0
+    job: int = 0
 
     @property
     def phase(self) -> Phase:
@@ -62,11 +74,12 @@ class UnitState:
         """
         if self.load not in ("loaded", "masked"):
             return Phase.UNKNOWN
-        if self.active in ("active", "reloading"):
+        if self.active in ("active", "reloading") and not self.job:
             return Phase.ACTIVE
         if self.active == "failed" or self.result not in ("success", ""):
             return Phase.FAILING
-        return Phase.STARTING if self.active in ("activating", "deactivating") else Phase.STOPPED
+        underway = self.active in ("activating", "deactivating") or self.job
+        return Phase.STARTING if underway else Phase.STOPPED
 
     @property
     def words(self) -> str:
@@ -80,14 +93,14 @@ class UnitState:
         """Why it does not run, where its exit code or result says so."""
         if self.load == "masked":
             return "the unit is masked"
-        if self.result in ("oom-kill", "timeout"):
-            return {"oom-kill": "killed for want of memory", "timeout": "it was not ready in time"}[self.result]
+        if self.result in _RESULTS:
+            return _RESULTS[self.result]
         return _MEANINGS.get(self.exit_code, "") if self.phase is Phase.FAILING else ""
 
 
 def unit_state(host: Host, name: str = NAME) -> UnitState:
     """Ask systemd for the state of a unit. Raises `ProbeError` when systemd does not answer."""
-    result = host.run(Command(("systemctl", "show", "-p", _PROPERTIES, name), timeout=15))
+    result = host.run(Command(("systemctl", "show", "-p", _PROPERTIES, name), env=(("TZ", "UTC"),), timeout=15))
     if not result.ok:
         raise ProbeError("systemd does not answer", cause=result.tail(), looked_at=(str(result.command),))
     return parse_unit(result.stdout)
@@ -105,9 +118,17 @@ def parse_unit(text: str) -> UnitState:
         _number(found.get("ExecMainStatus", "")),
         _number(found.get("NRestarts", "")),
         _number(found.get("MainPID", "")),
-        found.get("InactiveExitTimestamp", ""),
+        _moment(found.get("ExecMainStartTimestamp", "")),
+        _number(found.get("Job", "")),
     )
 
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _moment(stamp: str) -> float:
+    try:
+        return datetime.strptime(stamp, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return 0.0
