@@ -56,13 +56,13 @@ class Watcher(Protocol):
     """Is told what happens while it happens."""
 
     def begins(self, words: str) -> None:
-        """A step begins to change something."""
+        """Hear that a step begins to change something."""
 
     def says(self, line: str) -> None:
-        """A running command printed a line."""
+        """Hear a line that a running command printed."""
 
     def ends(self, outcome: Outcome) -> None:
-        """A step ended."""
+        """Hear how a step ended."""
 
 
 def apply(plan: Plan, host: Host, journal: Journal, watcher: Watcher) -> Report:

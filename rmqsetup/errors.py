@@ -47,7 +47,7 @@ class UsageError(RmqsetupError):
 
 
 class UnsupportedError(RmqsetupError):
-    """This machine, or this wish on this machine, is not supported; the hint says what would be."""
+    """The machine, or the wish on this machine, is not supported; the hint says what would be."""
 
     code = "unsupported"
     exit_code = 3
@@ -95,6 +95,13 @@ class ConflictError(RmqsetupError):
     exit_code = 9
 
 
+class StoppedError(RmqsetupError):
+    """The user stopped it: by ctrl-C, or by answering no."""
+
+    code = "stopped"
+    exit_code = INTERRUPTED
+
+
 FAMILIES: tuple[type[RmqsetupError], ...] = (
     RmqsetupError,
     UsageError,
@@ -105,5 +112,6 @@ FAMILIES: tuple[type[RmqsetupError], ...] = (
     NotConvergedError,
     BrokerNotReadyError,
     ConflictError,
+    StoppedError,
 )
 """Every family, in the order of exit codes; the reference in the docs is made from it."""

@@ -22,7 +22,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Desired states in order, with what they came from. `title` is what it is for: install, undo, …"""
+    """Desired states in order, with what they came from; `title` says what for: install, undo, uninstall."""
 
     title: str
     steps: tuple[Step, ...]

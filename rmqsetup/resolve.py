@@ -26,12 +26,10 @@ SERVER = "rabbitmq-server"
 FAMILY = (SERVER, "erlang-*")
 """Patterns of the packages that must fit each other: same source, held together."""
 
-ERLANG = tuple(
-    f"erlang-{name}"
-    for name in (
-        "base asn1 crypto eldap ftp inets mnesia os-mon parsetools public-key runtime-tools snmp ssl syntax-tools "
-        "tftp tools xmerl"
-    ).split()
+ERLANG = (
+    *("erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-ftp", "erlang-inets", "erlang-mnesia"),
+    *("erlang-os-mon", "erlang-parsetools", "erlang-public-key", "erlang-runtime-tools", "erlang-snmp", "erlang-ssl"),
+    *("erlang-syntax-tools", "erlang-tftp", "erlang-tools", "erlang-xmerl"),
 )
 """What RabbitMQ needs of Erlang, as https://www.rabbitmq.com/docs/install-debian lists it (2026-08-21)."""
 
@@ -103,7 +101,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resol
     `NetworkError` when the one source that was asked for does not answer; `TrustError` from `ask`.
     """
     place = _place(facts, catalog)
-    installed = _installed(facts, request, place)
+    installed = _installed(facts, request, place, catalog)
     if installed:
         return installed
     if request.source == "distro":
@@ -159,62 +157,123 @@ def _place(facts: Facts, catalog: Catalog) -> Placement:
     return place
 
 
-def _installed(facts: Facts, request: Request, place: Placement) -> Resolution | None:
-    """Keep what is there when it grants the wish: an upgrade is another command."""
+def _installed(facts: Facts, request: Request, place: Placement, catalog: Catalog) -> Resolution | None:
+    """Keep what is there when it grants the wish, half configured or not: an upgrade is another command."""
     server, erlang = facts.package(SERVER), facts.package("erlang-base")
-    if not server or not erlang or server.state is not State.INSTALLED or erlang.state is not State.INSTALLED:
+    there = (State.INSTALLED, State.BROKEN)
+    if not server or not erlang or server.state not in there or erlang.state not in there:
         return None
     if not request.rabbitmq.admits(server.version) or not request.erlang.admits(erlang.version):
         return None
-    from_distribution = server.origin.startswith(place.distribution.family.capitalize())
-    if request.source in ("team", "mirror") and (not server.origin or from_distribution):
+    own = _is_own(server.origin, facts, place)
+    if request.source in ("team", "mirror") and (own or not _configured(facts, request, place, catalog)):
         return None
-    if request.source == "distro" and not from_distribution:
+    if request.source == "distro" and not own:
         return None
     verdict = pairing.judge(server.version, erlang.version)
     if not verdict.boots:
         return None
+    half = server.state is State.BROKEN or erlang.state is State.BROKEN
     return Resolution(
         place.distribution,
         "installed",
         upstream(server.version),
         upstream(erlang.version),
-        (Package(SERVER, server.version),),
-        warnings=(*place.warnings, *pairing.warnings(verdict, own=from_distribution)),
-        reasons=(f"RabbitMQ {upstream(server.version)} is installed and grants the wish; nothing newer is fetched",),
+        (Package(SERVER, server.version), *((Package("erlang-base", erlang.version),) if half else ())),
+        warnings=(*place.warnings, *pairing.warnings(verdict, own=own), *_rotten(facts, catalog)),
+        reasons=(
+            f"RabbitMQ {upstream(server.version)} is {'half ' if half else ''}installed and grants the wish; "
+            "nothing newer is fetched",
+            *pairing.remarks(verdict),
+        ),
     )
+
+
+def _is_own(origin: str, facts: Facts, place: Placement) -> bool:
+    """Whether a package's Origin field names the distribution itself, or what it is made from."""
+    return origin.casefold().startswith((place.distribution.family, facts.os.id or place.distribution.family))
+
+
+def _configured(facts: Facts, request: Request, place: Placement, catalog: Catalog) -> bool:
+    """Whether the wished source stands in the machine's source lists already."""
+    if request.source == "mirror":
+        bases: tuple[str, ...] = (request.mirror.rstrip("/"),)
+    else:
+        rows = (row for row in catalog.repositories if row.source == "team" and row.provides == "rabbitmq")
+        bases = tuple(url for row in rows for url in row.urls(place.distribution))
+    return any(source.enabled and any(uri.startswith(bases) for uri in source.uris) for source in facts.sources)
+
+
+def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
+    """Warn of retired repositories where nothing is to be replaced."""
+    names = {row.id: row for row in catalog.retired}
+    found = {(s.file, s.retired) for s in facts.sources if s.enabled and s.retired}
+    return tuple(f"{file} names {names[row].name}: {names[row].reason}" for file, row in sorted(found))
 
 
 def _from_distribution(
     facts: Facts, request: Request, place: Placement, *, notice: str = "", reason: str = ""
 ) -> Resolution:
     row = place.distribution
-    known = facts.candidate(SERVER)
-    rabbitmq = known.version if known and known.version else row.rabbitmq
-    base = facts.candidate("erlang-base")
-    erlang = base.version if base and base.version else row.erlang
+    rabbitmq, erlang = _own(SERVER, facts, place) or row.rabbitmq, _own("erlang-base", facts, place) or row.erlang
     if not rabbitmq:
-        raise UnsupportedError(f"{row.name} has no RabbitMQ of its own", cause=reason, hint="try --source team")
+        raise UnsupportedError(
+            f"{row.name} offers no RabbitMQ of its own as far as its package lists say",
+            cause=reason,
+            hint="fetch the lists with apt-get update and try again, or try --source team",
+        )
     for name, wanted, offered in (("RabbitMQ", request.rabbitmq, rabbitmq), ("Erlang", request.erlang, erlang)):
-        if not _could_be(wanted, offered):
-            raise UnsupportedError(
-                f"{row.name} has {name} {upstream(offered)}, not {wanted}",
-                cause=reason,
-                hint=f"leave the version out, or take another source ({pairing.needed(str(request.rabbitmq))})",
-            )
-    exact = request.rabbitmq.admits(rabbitmq) and str(request.rabbitmq) == rabbitmq
+        _compare(name, wanted, offered=offered, row=row, reason=reason)
+    exact = request.rabbitmq.precision is Precision.EXACT
     verdict = pairing.judge(rabbitmq, erlang)
-    origin = known.origin if known and known.origin else row.family.capitalize()
+    known = facts.candidate(SERVER)
+    origin = known.origin if known and _is_own(known.origin, facts, place) else ""
     return Resolution(
         row,
         "distro",
         upstream(rabbitmq),
         upstream(erlang),
         (Package(SERVER, rabbitmq if exact else ""),),
-        origins=(f"{origin}*", f"{row.family.capitalize()}*"),
+        origins=tuple(dict.fromkeys(f"{name}*" for name in (origin, row.family.capitalize()) if name)),
         notice=notice,
         warnings=(*place.warnings, *pairing.warnings(verdict, own=True)),
-        reasons=tuple(filter(None, (place.because, reason, f"{row.name} ships RabbitMQ {upstream(rabbitmq)}"))),
+        reasons=tuple(
+            filter(
+                None,
+                (
+                    place.because,
+                    reason,
+                    f"{row.name} ships RabbitMQ {upstream(rabbitmq)}",
+                    verdict.reason,
+                    *pairing.remarks(verdict),
+                ),
+            )
+        ),
+    )
+
+
+def _own(package: str, facts: Facts, place: Placement) -> str:
+    """Return the version that the distribution itself offers, as far as its lists were fetched."""
+    known = facts.candidate(package)
+    return known.version if known and (not known.origin or _is_own(known.origin, facts, place)) else ""
+
+
+def _compare(name: str, wanted: Wanted, *, offered: str, row: Distribution, reason: str) -> None:
+    """Raise `UnsupportedError` when the distribution's version, or series where only that is known, is not as wished."""
+    if wanted.admits(offered):
+        return
+    if upstream(wanted.text).startswith(f"{upstream(offered)}."):
+        raise UnsupportedError(
+            f"whether {row.name} has {name} {wanted} is not known, only that it has {offered}",
+            cause=reason or "its package lists were not fetched yet",
+            hint="fetch them with apt-get update, then run the same command again",
+        )
+    option = "--rabbitmq" if name == "RabbitMQ" else "--erlang"
+    needed = pairing.needed(str(wanted)) if name == "RabbitMQ" else ""
+    raise UnsupportedError(
+        f"{row.name} has {name} {upstream(offered) or 'of no known version'}, not {wanted}",
+        cause="; ".join(filter(None, (reason, needed))),
+        hint=f"leave out {option}, or choose another source: rmqsetup versions shows what each offers",
     )
 
 
@@ -222,26 +281,39 @@ def _from_source(facts: Facts, request: Request, place: Placement, *, source: So
     surveys = [survey for survey in answer.surveys if survey.answered]
     servers = tuple(o.version for s in surveys for o in s.offers if o.package == SERVER)
     erlangs = tuple(o.version for s in surveys for o in s.offers if o.package == "erlang-base")
-    own = facts.candidate("erlang-base")
-    fallback = (own.version if own and own.version else place.distribution.erlang) if not erlangs else ""
-    pair = pairing.choose(request, servers, erlangs or tuple(filter(None, (fallback,))))
+    own = () if erlangs else tuple(filter(None, (_own("erlang-base", facts, place) or place.distribution.erlang,)))
+    pair = pairing.choose(request, _within_reach(servers, facts, request), erlangs or own)
+    if own:
+        lack = f"{source.title} has no Erlang for {facts.architecture} {place.distribution.name}"
+        pair = replace(pair, reasons=(f"{lack}: its own is taken", *pair.reasons))
+        pair = replace(pair, problem=f"{pair.problem} ({lack})") if pair.problem else pair
     if not pair.rabbitmq:
         return _impossible(facts, request, place, source=source, pair=pair)
     offered = {o.package for s in surveys for o in s.offers if o.version == pair.erlang}
     erlang = tuple(Package(name, pair.erlang) for name in ERLANG if erlangs and name in offered)
-    own_erlang = () if erlangs else (f"{place.distribution.family.capitalize()}*",)
     return Resolution(
         place.distribution,
         source.id,
         upstream(pair.rabbitmq),
         upstream(pair.erlang),
         (Package(SERVER, pair.rabbitmq), *erlang),
-        origins=(*dict.fromkeys(name for s in surveys for name in (s.label, s.origin) if name), *own_erlang),
+        origins=(
+            *dict.fromkeys(name for s in surveys for name in (s.label, s.origin) if name),
+            *((f"{place.distribution.family.capitalize()}*",) if own else ()),
+        ),
         served=tuple(_served(survey, source) for survey in surveys),
         key=answer.key,
         warnings=(*place.warnings, *pair.warnings),
         reasons=(place.because, *(f"{s.mirror} answered for {s.repository.path}" for s in surveys), *pair.reasons),
     )
+
+
+def _within_reach(servers: tuple[str, ...], facts: Facts, request: Request) -> tuple[str, ...]:
+    """Return the offers that the installed release may become in one hop, where any version will do."""
+    server = facts.package(SERVER)
+    if request.rabbitmq.precision is not Precision.ANY or not server or server.state is State.CONFIGURATION:
+        return servers
+    return tuple(v for v in servers if load().can_upgrade(rabbitmq=server.version, to=v)) or servers
 
 
 def _impossible(facts: Facts, request: Request, place: Placement, *, source: Source, pair: Pair) -> Resolution:

@@ -129,36 +129,58 @@ def _converse(process: subprocess.Popen[bytes], command: Command, listener: List
             process.stdin.write(command.stdin)
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
-    said: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-    deadline = time.monotonic() + command.timeout
-    timed_out = False
-    with selectors.DefaultSelector() as selector:
-        for stream, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
-            if stream:
-                os.set_blocking(stream.fileno(), False)
-                selector.register(stream, selectors.EVENT_READ, name)
-        unfinished = ""
-        while selector.get_map():
-            # A daemon that a command left behind may hold our pipes open: once the command has ended, read what is there.
-            ended = process.poll() is not None
-            for key, _ in selector.select(0 if ended else 0.2):
-                chunk = key.fileobj.read()  # type: ignore[union-attr]
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                    continue
-                said[key.data].append(chunk)
-                if listener and key.data == "stdout":
-                    unfinished = _tell_lines(unfinished + chunk.decode(errors="replace"), listener)
-            if ended:
-                break
-            if not timed_out and time.monotonic() > deadline:
-                timed_out = True
-                _end(process)
+    ears = _Ears(process, listener)
+    deadline, timed_out = time.monotonic() + command.timeout, False
+    while ears.open:
+        # A daemon that a command left behind may hold our pipes open: with the command ended, take what is there.
+        ended = process.poll() is not None
+        ears.listen(0 if ended else 0.2)
+        if ended:
+            break
+        if not timed_out and time.monotonic() > deadline:
+            timed_out = True
+            _end(process)
     process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream:
+    stdout, stderr = ears.close()
+    return stdout, stderr, timed_out
+
+
+class _Ears:
+    """Hear both streams of a process at once, and tell its lines."""
+
+    def __init__(self, process: subprocess.Popen[bytes], listener: Listener | None) -> None:
+        self._said: tuple[list[bytes], list[bytes]] = ([], [])
+        self._listener = listener
+        self._unfinished = ""
+        self._streams = [stream for stream in (process.stdout, process.stderr) if stream]
+        self._selector = selectors.DefaultSelector()
+        for number, stream in enumerate(self._streams):
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ, number)
+
+    @property
+    def open(self) -> bool:
+        """Whether something may still come."""
+        return bool(self._selector.get_map())
+
+    def listen(self, seconds: float) -> None:
+        """Take what comes within some seconds."""
+        for key, _ in self._selector.select(seconds):
+            chunk = self._streams[key.data].read()
+            if not chunk:
+                self._selector.unregister(key.fileobj)
+                continue
+            self._said[key.data].append(chunk)
+            if self._listener and key.data == 0:
+                self._unfinished = _tell_lines(self._unfinished + chunk.decode(errors="replace"), self._listener)
+
+    def close(self) -> tuple[str, str]:
+        """Stop listening, and return all that was said on both streams."""
+        self._selector.close()
+        for stream in self._streams:
             stream.close()
-    return (*(b"".join(said[name]).decode(errors="replace") for name in ("stdout", "stderr")), timed_out)  # type: ignore[return-value]
+        stdout, stderr = (b"".join(chunks).decode(errors="replace") for chunks in self._said)
+        return stdout, stderr
 
 
 def _tell_lines(text: str, listener: Listener) -> str:

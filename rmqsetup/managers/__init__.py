@@ -116,7 +116,7 @@ class Manager(Protocol):
         """Give up a hold."""
 
     def explain(self, result: Result, uris: tuple[str, ...] = ()) -> RmqsetupError:
-        """Turn a failed run into an error with cause and hint, of the right family; `uris` are the sources that matter."""
+        """Turn a failed run into an error of the right family; `uris` are the sources that matter."""
 
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Turn what a simulation complains of into an error; `hint` goes before our own."""

@@ -173,35 +173,23 @@ def _said(result: Result) -> str:
     return "\n".join((reasons + complaints)[-8:]) or result.tail()
 
 
+_UNTRUSTED = (
+    r"NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|signatures? (couldn't be|were) (verified|invalid)|not signed|Missing key"
+    r"|Hash Sum mismatch|unexpected size|weak (algorithm|security)|OpenPGP signature verification failed"
+)
+_UNREACHED = (
+    r"Temporary failure resolving|Could not (connect|resolve)|Connection (timed out|refused|failed)|Failed to fetch"
+    r"|Unable to fetch|\b40[234]\b|no longer has a Release file|does not have a Release file"
+)
+_AGAIN = "then run the same command again"
+
 _REASONS: tuple[tuple[str, type[RmqsetupError], str], ...] = (
-    (
-        r"NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|signatures? (couldn't be|were) (verified|invalid)|not signed|Missing key|"
-        r"Hash Sum mismatch|unexpected size|weak (algorithm|security)|OpenPGP signature verification failed",
-        TrustError,
-        "do not install from this source until it is clear why; rmqsetup doctor looks at keys and sources",
-    ),
+    (_UNTRUSTED, TrustError, "do not install from this source until it is clear why"),
     (r"is not valid yet|is expired|Release file .* expired", TrustError, "check this machine's clock with: date -u"),
-    (
-        r"No space left on device|not have enough free space",
-        ManagerError,
-        "free some space (df -h shows where), then run the same command again",
-    ),
-    (
-        r"Could not get lock|frontend lock",
-        ManagerError,
-        "another package manager is at work: wait for it, or give more time with --lock-timeout SECONDS",
-    ),
-    (
-        r"Read-only file system",
-        ManagerError,
-        "the file system is read-only: remount it writable, then run the same command again",
-    ),
-    (
-        r"Temporary failure resolving|Could not (connect|resolve)|Connection (timed out|refused|failed)|Failed to fetch|"
-        r"Unable to fetch|\b40[234]\b|no longer has a Release file|does not have a Release file",
-        NetworkError,
-        "check the network and the proxy settings, then run the same command again",
-    ),
+    (r"No space left on device|not have enough free space", ManagerError, f"free some space (df -h), {_AGAIN}"),
+    (r"Could not get lock|frontend lock", ManagerError, "wait for it, or give more time with --lock-timeout SECONDS"),
+    (r"Read-only file system", ManagerError, f"remount the file system writable, {_AGAIN}"),
+    (_UNREACHED, NetworkError, f"check the network and the proxy settings, {_AGAIN}"),
     (r"Held packages were changed|held broken packages", ManagerError, "see what is held with: apt-mark showhold"),
     (
         r"Unable to locate package|has no installation candidate|was not found",
@@ -209,6 +197,7 @@ _REASONS: tuple[tuple[str, type[RmqsetupError], str], ...] = (
         "see what is offered with: rmqsetup versions",
     ),
 )
+"""What apt says, the family of error it means, and what to do; the first that fits counts."""
 
 
 def parse_progress(line: str) -> tuple[float, str] | None:

@@ -16,8 +16,9 @@ class Packages:
     """Packages as wished: `want` are there, `absent` are not, `hold` are kept at their versions.
 
     `hold`, `release` and `family` are names or patterns (`erlang-*`). Packages of the `family` may come from
-    `origins` only (empty: anywhere), whose repositories are at `uris`. `ours` are holds we may lift, `removable` packages that may go. `keep` are
-    directories that a purge must not delete, `hold_back` the service whose start is refused meanwhile.
+    `origins` only (empty: anywhere), whose repositories are at `uris`. `ours` are holds we may lift, `removable`
+    packages that may go. `keep` are directories that a purge must not delete, `hold_back` the service whose start
+    is refused meanwhile.
     With `survey` the first look is at what is installed, and the indices are fetched before anything is
     installed; without it the transaction is simulated and checked. `present` and `transaction` are observed only.
     """
