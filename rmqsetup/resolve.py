@@ -20,7 +20,7 @@ from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
-from rmqsetup.version import Version, upstream
+from rmqsetup.version import Precision, Wanted, series, upstream
 
 SERVER = "rabbitmq-server"
 FAMILY = (SERVER, "erlang-*")
@@ -94,35 +94,61 @@ class Resolution:
     reasons: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One machine, one wish, and what is known beforehand."""
+
+    facts: Facts
+    request: Request
+    catalog: Catalog
+    place: Placement
+
+    @property
+    def row(self) -> Distribution:
+        """The machine's distribution."""
+        return self.place.distribution
+
+    def is_own(self, origin: str) -> bool:
+        """Whether a package's Origin field names the distribution itself, or what it is made from."""
+        return origin.casefold().startswith((self.row.family, self.facts.os.id or self.row.family))
+
+    def own(self, package: str) -> str:
+        """Return the version that the distribution itself offers, as far as its lists were fetched."""
+        known = self.facts.candidate(package)
+        return known.version if known and (not known.origin or self.is_own(known.origin)) else ""
+
+
 def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resolution:
     """Choose source and versions.
 
     Raises `UnsupportedError` when the machine or the wish is not to be had, with what would work instead;
     `NetworkError` when the one source that was asked for does not answer; `TrustError` from `ask`.
     """
-    place = _place(facts, catalog)
-    installed = _installed(facts, request, place, catalog)
-    if installed:
-        return installed
-    if request.source == "distro":
-        return _guard(_from_distribution(facts, request, place), facts, catalog)
-    source = source_of(facts, request, place.distribution, catalog)
+    case = _Case(facts, request, catalog, _place(facts, catalog))
+    return _installed(case) or _guard(_choose(case, ask), case)
+
+
+def _choose(case: _Case, ask: Ask) -> Resolution:
+    if case.request.source == "distro":
+        return _from_distribution(case)
+    source = source_of(case.facts, case.request, case.row, case.catalog)
+    is_auto = case.request.source == "auto"
     if isinstance(source, str):
-        if request.source != "auto":
+        if not is_auto:
             raise UnsupportedError(source, hint="see what works here with: rmqsetup versions")
-        return _guard(_from_distribution(facts, request, place, reason=source), facts, catalog)
+        return _from_distribution(case, reason=source)
     answer = ask(source)
     silent = _silence(answer.surveys)
-    if silent and request.source != "auto":
+    if silent and not is_auto:
         raise NetworkError(
             f"{source.title} did not answer",
             cause=silent,
             hint="check network and proxy, or take the distribution's packages: --source distro",
         )
     if silent:
-        notice = f"{source.title} did not answer, so the packages come from {place.distribution.name} itself."
-        return _guard(_from_distribution(facts, request, place, notice=notice, reason=silent), facts, catalog)
-    return _guard(_from_source(facts, request, place, source=source, answer=answer), facts, catalog)
+        notice = f"{source.title} did not answer, so the packages come from {case.row.name} itself."
+        return _from_distribution(case, notice=notice, reason=silent)
+    return _from_source(case, source, answer)
 
 
 def source_of(facts: Facts, request: Request, distribution: Distribution, catalog: Catalog) -> Source | str:
@@ -157,51 +183,38 @@ def _place(facts: Facts, catalog: Catalog) -> Placement:
     return place
 
 
-def _installed(facts: Facts, request: Request, place: Placement, catalog: Catalog) -> Resolution | None:
+def _installed(case: _Case) -> Resolution | None:
     """Keep what is there when it grants the wish, half configured or not: an upgrade is another command."""
-    server, erlang = facts.package(SERVER), facts.package("erlang-base")
-    there = (State.INSTALLED, State.BROKEN)
+    request, there = case.request, (State.INSTALLED, State.BROKEN)
+    server, erlang = case.facts.package(SERVER), case.facts.package("erlang-base")
     if not server or not erlang or server.state not in there or erlang.state not in there:
         return None
     if not request.rabbitmq.admits(server.version) or not request.erlang.admits(erlang.version):
         return None
-    own = _is_own(server.origin, facts, place)
-    if request.source in ("team", "mirror") and (own or not _configured(facts, request, place, catalog)):
-        return None
-    if request.source == "distro" and not own:
+    own = case.is_own(server.origin)
+    if request.source in ("team", "mirror") and (own or not _configured(case)):
         return None
     verdict = pairing.judge(server.version, erlang.version)
-    if not verdict.boots:
+    if (request.source == "distro" and not own) or not verdict.boots:
         return None
-    half = server.state is State.BROKEN or erlang.state is State.BROKEN
+    half = State.BROKEN in (server.state, erlang.state)
+    words = f"RabbitMQ {upstream(server.version)} is {'half ' if half else ''}installed and grants the wish"
     return Resolution(
-        place.distribution,
+        case.row,
         "installed",
         upstream(server.version),
         upstream(erlang.version),
-        (Package(SERVER, server.version), *((Package("erlang-base", erlang.version),) if half else ())),
-        warnings=(*place.warnings, *pairing.warnings(verdict, own=own), *_rotten(facts, catalog)),
-        reasons=(
-            f"RabbitMQ {upstream(server.version)} is {'half ' if half else ''}installed and grants the wish; "
-            "nothing newer is fetched",
-            *pairing.remarks(verdict),
-        ),
+        tuple(Package(p.name, p.version) for p in (server, *((erlang,) if half else ()))),
+        warnings=(*case.place.warnings, *pairing.warnings(verdict, own=own), *_rotten(case.facts, case.catalog)),
+        reasons=(f"{words}; nothing newer is fetched", *pairing.remarks(verdict)),
     )
 
 
-def _is_own(origin: str, facts: Facts, place: Placement) -> bool:
-    """Whether a package's Origin field names the distribution itself, or what it is made from."""
-    return origin.casefold().startswith((place.distribution.family, facts.os.id or place.distribution.family))
-
-
-def _configured(facts: Facts, request: Request, place: Placement, catalog: Catalog) -> bool:
+def _configured(case: _Case) -> bool:
     """Whether the wished source stands in the machine's source lists already."""
-    if request.source == "mirror":
-        bases: tuple[str, ...] = (request.mirror.rstrip("/"),)
-    else:
-        rows = (row for row in catalog.repositories if row.source == "team" and row.provides == "rabbitmq")
-        bases = tuple(url for row in rows for url in row.urls(place.distribution))
-    return any(source.enabled and any(uri.startswith(bases) for uri in source.uris) for source in facts.sources)
+    rows = (row for row in case.catalog.repositories if row.source == "team" and row.provides == "rabbitmq")
+    bases = (case.request.mirror,) if case.request.mirror else tuple(url for row in rows for url in row.urls(case.row))
+    return any(source.enabled and any(uri.startswith(bases) for uri in source.uris) for source in case.facts.sources)
 
 
 def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
@@ -211,51 +224,32 @@ def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
     return tuple(f"{file} names {names[row].name}: {names[row].reason}" for file, row in sorted(found))
 
 
-def _from_distribution(
-    facts: Facts, request: Request, place: Placement, *, notice: str = "", reason: str = ""
-) -> Resolution:
-    row = place.distribution
-    rabbitmq, erlang = _own(SERVER, facts, place) or row.rabbitmq, _own("erlang-base", facts, place) or row.erlang
+def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Resolution:
+    row, request = case.row, case.request
+    rabbitmq, erlang = case.own(SERVER) or row.rabbitmq, case.own("erlang-base") or row.erlang
     if not rabbitmq:
         raise UnsupportedError(
-            f"{row.name} offers no RabbitMQ of its own as far as its package lists say",
+            f"{row.name} offers no RabbitMQ of its own, as far as its package lists say",
             cause=reason,
             hint="fetch the lists with apt-get update and try again, or try --source team",
         )
     for name, wanted, offered in (("RabbitMQ", request.rabbitmq, rabbitmq), ("Erlang", request.erlang, erlang)):
         _compare(name, wanted, offered=offered, row=row, reason=reason)
-    exact = request.rabbitmq.precision is Precision.EXACT
     verdict = pairing.judge(rabbitmq, erlang)
-    known = facts.candidate(SERVER)
-    origin = known.origin if known and _is_own(known.origin, facts, place) else ""
+    known = case.facts.candidate(SERVER)
+    origins = (known.origin if known and case.is_own(known.origin) else "", row.family.capitalize())
+    words = (case.place.because, reason, f"{row.name} ships RabbitMQ {upstream(rabbitmq)}", verdict.reason)
     return Resolution(
         row,
         "distro",
         upstream(rabbitmq),
         upstream(erlang),
-        (Package(SERVER, rabbitmq if exact else ""),),
-        origins=tuple(dict.fromkeys(f"{name}*" for name in (origin, row.family.capitalize()) if name)),
+        (Package(SERVER, rabbitmq if request.rabbitmq.precision is Precision.EXACT else ""),),
+        origins=tuple(dict.fromkeys(f"{name}*" for name in origins if name)),
         notice=notice,
-        warnings=(*place.warnings, *pairing.warnings(verdict, own=True)),
-        reasons=tuple(
-            filter(
-                None,
-                (
-                    place.because,
-                    reason,
-                    f"{row.name} ships RabbitMQ {upstream(rabbitmq)}",
-                    verdict.reason,
-                    *pairing.remarks(verdict),
-                ),
-            )
-        ),
+        warnings=(*case.place.warnings, *pairing.warnings(verdict, own=True)),
+        reasons=(*filter(None, words), *pairing.remarks(verdict)),
     )
-
-
-def _own(package: str, facts: Facts, place: Placement) -> str:
-    """Return the version that the distribution itself offers, as far as its lists were fetched."""
-    known = facts.candidate(package)
-    return known.version if known and (not known.origin or _is_own(known.origin, facts, place)) else ""
 
 
 def _compare(name: str, wanted: Wanted, *, offered: str, row: Distribution, reason: str) -> None:
@@ -277,86 +271,81 @@ def _compare(name: str, wanted: Wanted, *, offered: str, row: Distribution, reas
     )
 
 
-def _from_source(facts: Facts, request: Request, place: Placement, *, source: Source, answer: Answer) -> Resolution:
+def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
     surveys = [survey for survey in answer.surveys if survey.answered]
     servers = tuple(o.version for s in surveys for o in s.offers if o.package == SERVER)
     erlangs = tuple(o.version for s in surveys for o in s.offers if o.package == "erlang-base")
-    own = () if erlangs else tuple(filter(None, (_own("erlang-base", facts, place) or place.distribution.erlang,)))
-    pair = pairing.choose(request, _within_reach(servers, facts, request), erlangs or own)
-    if own:
-        lack = f"{source.title} has no Erlang for {facts.architecture} {place.distribution.name}"
-        pair = replace(pair, reasons=(f"{lack}: its own is taken", *pair.reasons))
-        pair = replace(pair, problem=f"{pair.problem} ({lack})") if pair.problem else pair
+    own = "" if erlangs else case.own("erlang-base") or case.row.erlang
+    pair = pairing.choose(case.request, _within_reach(servers, case), erlangs or ((own,) if own else ()))
+    lack = f"{source.title} has no Erlang for {case.row.name} on {case.facts.architecture}" if own else ""
     if not pair.rabbitmq:
-        return _impossible(facts, request, place, source=source, pair=pair)
+        return _impossible(case, source, replace(pair, problem=f"{pair.problem}{f'; {lack}' if lack else ''}"))
     offered = {o.package for s in surveys for o in s.offers if o.version == pair.erlang}
     erlang = tuple(Package(name, pair.erlang) for name in ERLANG if erlangs and name in offered)
+    origins = dict.fromkeys(name for s in surveys for name in (s.label, s.origin) if name)
+    words = (case.place.because, *(f"{s.mirror} answered for {s.repository.path}" for s in surveys), lack)
     return Resolution(
-        place.distribution,
+        case.row,
         source.id,
         upstream(pair.rabbitmq),
         upstream(pair.erlang),
         (Package(SERVER, pair.rabbitmq), *erlang),
-        origins=(
-            *dict.fromkeys(name for s in surveys for name in (s.label, s.origin) if name),
-            *((f"{place.distribution.family.capitalize()}*",) if own else ()),
-        ),
+        origins=(*origins, *((f"{case.row.family.capitalize()}*",) if own else ())),
         served=tuple(_served(survey, source) for survey in surveys),
         key=answer.key,
-        warnings=(*place.warnings, *pair.warnings),
-        reasons=(place.because, *(f"{s.mirror} answered for {s.repository.path}" for s in surveys), *pair.reasons),
+        warnings=(*case.place.warnings, *pair.warnings),
+        reasons=(*filter(None, words), *pair.reasons),
     )
 
 
-def _within_reach(servers: tuple[str, ...], facts: Facts, request: Request) -> tuple[str, ...]:
+def _within_reach(servers: tuple[str, ...], case: _Case) -> tuple[str, ...]:
     """Return the offers that the installed release may become in one hop, where any version will do."""
-    server = facts.package(SERVER)
-    if request.rabbitmq.precision is not Precision.ANY or not server or server.state is State.CONFIGURATION:
+    server = case.facts.package(SERVER)
+    if case.request.rabbitmq.precision is not Precision.ANY or not server or server.state is State.CONFIGURATION:
         return servers
-    return tuple(v for v in servers if load().can_upgrade(rabbitmq=server.version, to=v)) or servers
+    return tuple(v for v in servers if case.catalog.can_upgrade(rabbitmq=server.version, to=v)) or servers
 
 
-def _impossible(facts: Facts, request: Request, place: Placement, *, source: Source, pair: Pair) -> Resolution:
+def _impossible(case: _Case, source: Source, pair: Pair) -> Resolution:
     """Take the distribution's packages where only they grant the wish; otherwise say what is available."""
-    if request.source == "auto":
-        try:
-            return _from_distribution(facts, request, place, reason=pair.problem)
-        except UnsupportedError as refusal:
-            raise UnsupportedError(
-                pair.problem,
-                cause=f"{source.title} offers {pair.available}; {refusal.message}",
-                hint=pair.hint,
-            ) from refusal
-    raise UnsupportedError(pair.problem, cause=f"{source.title} offers {pair.available}", hint=pair.hint)
+    offers = f"{source.title} offers {pair.available}"
+    if case.request.source != "auto":
+        raise UnsupportedError(pair.problem, cause=offers, hint=pair.hint)
+    try:
+        notice = f"{source.title} has nothing that fits, so the packages come from {case.row.name} itself."
+        return _from_distribution(case, notice=notice, reason=pair.problem)
+    except UnsupportedError as refusal:
+        raise UnsupportedError(pair.problem, cause=f"{offers}; {refusal.message}", hint=pair.hint) from refusal
 
 
-def _guard(resolution: Resolution, facts: Facts, catalog: Catalog) -> Resolution:
+def _guard(resolution: Resolution, case: _Case) -> Resolution:
     """Refuse a way from the installed release to the resolved one that RabbitMQ does not support."""
-    server = facts.package(SERVER)
+    server = case.facts.package(SERVER)
     if not server or server.state is State.CONFIGURATION:
         return resolution
-    if not catalog.can_upgrade(rabbitmq=server.version, to=resolution.rabbitmq):
-        row = catalog.series_named(".".join(upstream(server.version).split(".")[:2]))
-        onward = f"from there it goes to {' or '.join(row.upgrades_to)}" if row and row.upgrades_to else ""
+    here, there = upstream(server.version), resolution.rabbitmq
+    if not case.catalog.can_upgrade(rabbitmq=here, to=there):
+        hops = _hops(case.catalog, series(here), series(there))
+        keep = "keep the installed series, or uninstall first (the data are kept aside)"
         raise UnsupportedError(
-            f"RabbitMQ {upstream(server.version)} cannot become {resolution.rabbitmq} in one step",
-            cause=onward or "a node does not start on the data of a newer release",
-            hint="keep the installed series, or uninstall first (the data are kept aside)",
+            f"RabbitMQ {here} cannot become {there} in one step",
+            cause=f"RabbitMQ goes from series to series: {' → '.join(hops)}"
+            if hops
+            else "a node does not start on the data of a newer release, and no way leads back",
+            hint=f"go to {hops[1]} first: --rabbitmq {hops[1]}; or {keep}" if len(hops) > 1 else keep,
         )
-    return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {upstream(server.version)} is installed now"))
+    return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {here} is installed now"))
 
 
-def _could_be(wanted: object, offered: str) -> bool:
-    """Whether an offer (a version, or only a series or major) can grant a wish."""
-    text = str(wanted)
-    made = upstream(offered)
-    return (
-        text == "any"
-        or upstream(text) == made
-        or made.startswith(f"{text}.")
-        or (made.count(".") < 2 and upstream(text).startswith(f"{made}."))
-        or Version(text) == Version(offered)
-    )
+def _hops(catalog: Catalog, here: str, there: str) -> tuple[str, ...]:
+    """Return the series on the shortest supported way, both ends included; nothing when there is none."""
+    ways: list[tuple[str, ...]] = [(here,)]
+    for way in ways:
+        if way[-1] == there:
+            return way
+        row = catalog.series_named(way[-1])
+        ways += [(*way, name) for name in (row.upgrades_to if row else ()) if name not in way]
+    return ()
 
 
 def _silence(surveys: tuple[Survey, ...]) -> str:

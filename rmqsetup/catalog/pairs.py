@@ -20,20 +20,24 @@ def erlang_range(rabbitmq: str) -> ErlangRange | None:
 
 
 def judge_pair(rabbitmq: str, erlang: str) -> Verdict:
-    """Judge a RabbitMQ release and an Erlang version; epochs, revisions and `+dfsg` do not matter."""
+    """Judge a RabbitMQ release and an Erlang version; epochs, revisions and `+dfsg` do not matter.
+
+    Of an Erlang major alone, all that a package index can have by now is meant: 27 is neither older than
+    27.0 nor newer than 27.
+    """
     release, otp = upstream(rabbitmq), upstream(erlang)
     row, faults = erlang_range(release), _faults(release, otp)
     if row is None:
         return Verdict(Fit.UNKNOWN, f"which Erlang RabbitMQ {release} needs is not in the catalog", faults=faults)
     pair = f"RabbitMQ {release} with Erlang {otp}"
-    if row.enforced and Version(otp) < Version(row.enforced):
+    if row.enforced and not _from(otp, row.enforced):
         reason = f"{pair} does not start: it needs at least Erlang {row.enforced}"
         return Verdict(Fit.TOO_OLD, reason, boots=False, faults=faults)
     for fault in faults:
         if fault.severity == "error" and not fault.when:
             return Verdict(Fit.KNOWN_BAD, f"{pair}: {fault.reason}", faults=faults)
     supported = f"supported are {row.minimum} to {row.maximum}"
-    if Version(otp) < Version(row.minimum):
+    if not _from(otp, row.minimum):
         return Verdict(Fit.TOO_OLD, f"{pair}: this Erlang is too old, {supported}", faults=faults)
     if not _up_to(otp, row.maximum):
         return Verdict(Fit.TOO_NEW, f"{pair}: this Erlang is too new, {supported}", faults=faults)
@@ -61,6 +65,11 @@ def _faults(release: str, otp: str) -> tuple[BadPair, ...]:
 
 def _within(version: str, low: str, high: str) -> bool:
     return Version(low) <= Version(version) and (not high or _up_to(version, high))
+
+
+def _from(version: str, bound: str) -> bool:
+    """Tell whether a version lies above a bound or is the major it begins with: 27 is from 27.0 on."""
+    return bound.startswith(f"{version}.") or Version(version) >= Version(bound)
 
 
 def _up_to(version: str, bound: str) -> bool:
