@@ -349,19 +349,13 @@ def end(keeper: int) -> None:
         kill(leader)
     if not until(lambda: not children(keeper), 10, 0.05):
         raise LabError(f"process 1 under {keeper} does not end")
-    until(lambda: Path(f"/proc/{keeper}/stat").exists() and not _alive(keeper), 3, 0.05)
-    kill(keeper)
+    if not until(lambda: started(keeper) is None, 3, 0.05):
+        kill(keeper)
 
 
 def _text(file: IO[bytes]) -> str:
     """Read a file from its beginning without moving the place its writers are at."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def _removed(group: Path) -> bool:

@@ -98,7 +98,7 @@ class Stock:
             return published(past, self.trust, self.key)
         whole = published(self.repositories, self.trust, self.key) if fault is None else self.content(None)
         change = _CHANGES.get(fault)
-        return {path: change(path, data) for path, data in whole.items() if change(path, data)} if change else whole
+        return {path: new for path, data in whole.items() if (new := change(path, data))} if change else whole
 
 
 class Mirror:
@@ -115,6 +115,7 @@ class Mirror:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(stock.trust.certificate)
         self._server: _Server | None = None
+        stock.content(None)  # signing takes a moment; not while a client waits
         self._listen()
 
     def trouble(self, fault: Fault, *, only: str = "*", status: int = 200) -> None:
@@ -124,7 +125,7 @@ class Mirror:
         if fault is Fault.REFUSE:
             self.close()
         else:
-            self.stock.content(fault)  # signing takes a moment; not while a client waits
+            self.stock.content(fault)
 
     def repair(self) -> None:
         """Be right again."""

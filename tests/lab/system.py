@@ -53,12 +53,13 @@ def try_lock(path: Path) -> int | None:
 
 
 def started(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None when there is no such process."""
+    """Return when a process started, in clock ticks since boot; None when it does not run (any more)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
 
 
 def children(pid: int) -> tuple[int, ...]:

@@ -16,11 +16,11 @@ from lab.system import call, locked
 NAMES = ("deb1.rabbitmq.com", "deb2.rabbitmq.com", "mirror.test")
 """The names the certificate is good for."""
 
-FORM = 2
+FORM = 4
 """To be raised when the making of keys and certificates changes: older ones are then left aside."""
 
 LONG_AGO = "20200101T000000"
-"""When the expired key was made; it was good for a year."""
+"""When the expired key was made; its first copy was good for a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Trust:
         self.authority = (folder / "ca.pem").read_text()
         self.certificate = folder / "server.pem"
         self.good = self._key("good")
-        self.expired = self._key("expired")
+        stale = (folder / "expired.asc").read_text()
+        self.expired = Key(self._key("expired").fingerprint, stale, dearmored(stale))
         self.wrong = self._key("wrong")
 
     def close(self) -> None:
@@ -59,14 +60,12 @@ class Trust:
 
     def sign(self, key: Key, text: bytes, *, clear: bool) -> bytes:
         """Return `text` with a signature around it (InRelease), or the signature alone (Release.gpg)."""
-        moment = ("--faked-system-time", f"{LONG_AGO}!") if key == self.expired else ()
         form = "--clear-sign" if clear else "--detach-sign"
-        words = (*_GPG, *moment, "--digest-algo", "SHA512", "--local-user", key.fingerprint, "--armor", form)
+        words = (*_GPG, "--digest-algo", "SHA512", "--local-user", key.fingerprint, "--armor", form)
         return call(*words, input=text, env=_environment(self._home)).encode()
 
     def _key(self, name: str) -> Key:
-        listing = call(*_GPG, "--with-colons", "--list-keys", f"={_uid(name)}", env=_environment(self._home))
-        fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
+        fingerprint = _fingerprint(self._home, name)
         armored = call(*_GPG, "--armor", "--export", fingerprint, env=_environment(self._home))
         return Key(fingerprint, armored, dearmored(armored))
 
@@ -91,6 +90,9 @@ def _make(folder: Path) -> None:
         call(*_GPG, "--quick-gen-key", _uid(name), "ed25519", "sign", "never", env=_environment(home))
     moment = ("--faked-system-time", LONG_AGO)
     call(*_GPG, *moment, "--quick-gen-key", _uid("expired"), "ed25519", "sign", "1y", env=_environment(home))
+    # its owner prolonged it and goes on signing; whoever has only the older copy must refuse it
+    (part / "expired.asc").write_text(call(*_GPG, "--armor", "--export", _uid("expired"), env=_environment(home)))
+    call(*_GPG, "--quick-set-expire", _fingerprint(home, "expired"), "0", env=_environment(home))
     _end_agent(home)
     shutil.copytree(home, part / "gnupg", ignore=shutil.ignore_patterns("S.*", "*.lock", ".#*"))
     shutil.rmtree(home)
@@ -113,6 +115,11 @@ def _certify(folder: Path) -> None:
     words = ("-in", str(folder / "server.csr"), "-days", "3650", "-extfile", str(folder / "names"))
     certificate = call("openssl", "x509", "-req", *issuer, *words)
     (folder / "server.pem").write_text((folder / "server.key").read_text() + certificate)
+
+
+def _fingerprint(home: Path, name: str) -> str:
+    listing = call(*_GPG, "--with-colons", "--list-keys", f"={_uid(name)}", env=_environment(home))
+    return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
 
 
 def _uid(name: str) -> str:

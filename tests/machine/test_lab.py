@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from lab.laboratory import sweep
 from lab.machines import TIMED_OUT, groups
-from lab.mirror import SWAPPED, Fault
+from lab.mirror import SWAPPED, Fault, Stock, own
 from lab.system import started, until
+from lab.tool import CHECKOUT, TEAM
 
 pytestmark = pytest.mark.machine
 
@@ -100,7 +101,7 @@ def test_a_command_is_ended_at_its_deadline_or_by_a_kill(boot):
     assert (late.exit_code, late.stdout) == (TIMED_OUT, "begun\n")
     for kill_all in (True, False):
         running = machine.popen("sh", "-c", "sleep 12345 & wait")
-        assert until(lambda: machine.run("pgrep", "-f", "sleep 12345").exit_code == 0, 5)
+        assert until(lambda: machine.run("pgrep", "-fx", "sleep 12345").exit_code == 0, 5)
         (running.kill_tree if kill_all else running.kill)()
         assert running.finish(10).exit_code not in (0, TIMED_OUT)
         assert machine.run("pgrep", "-fx", "sleep 12345").exit_code == (1 if kill_all else 0)
@@ -219,7 +220,26 @@ def test_a_swapped_package_is_a_package_and_is_caught(boot, serve):
 def test_the_tool_runs_under_every_python(boot, tool, trust, base):
     machine = boot(base, layers=tool.layers(trust.good))
     assert machine.run("rmqsetup", "--version", check=True).stdout.startswith("rmqsetup ")
+    catalog = "/usr/local/lib/rmqsetup-lab/app/rmqsetup/catalog"
+    tables = machine.run("sh", "-c", f"cat {catalog}/*.toml", check=True).stdout
+    assert trust.good.fingerprint in tables
+    assert f'fingerprint = "{TEAM}"' not in tables
+    assert machine.read(f"{catalog}/keys/rabbitmq-team.asc") == trust.good.armored
     heavy = (
         "import sys; sys.path[:0] = ['/usr/local/lib/rmqsetup-lab/deps']; import cattrs, requests, rich, typer, pika"
     )
     machine.run("python3", "-c", heavy, check=True)
+
+
+def test_an_own_mirror_is_served_over_http_and_the_checkout_is_a_layer(boot, tool, trust):
+    machine = boot(isolated=True, layers=(tool.checkout(),))
+    stock = Stock(trust, ())
+    stock.files["/key.asc"] = trust.good.armored.encode()
+    mirror = own(machine, stock)
+    ask = "import urllib.request as u; print(u.urlopen('http://mirror.test/key.asc').read().decode())"
+    assert machine.run("python3", "-c", ask, check=True).stdout.strip() == trust.good.armored.strip()
+    mirror.trouble(Fault.HTML)
+    assert "<html>" in machine.run("python3", "-c", ask, check=True).stdout
+    mirror.close()
+    assert machine.exists(f"{CHECKOUT}/pyproject.toml")
+    assert not machine.exists(f"{CHECKOUT}/.git")
