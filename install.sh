@@ -5,7 +5,7 @@
 #   ./install.sh --no-run      only set the tool up
 #   ./install.sh --uninstall   remove the tool (never a broker it installed)
 #   ./install.sh --python      print the path of a fit Python, installing one if there is none
-#   ./install.sh --help        show this; once it is set up, `rmqsetup install --help` shows the OPTIONS
+#   ./install.sh --help        show this; once set up, `rmqsetup install --help` shows the OPTIONS
 #
 # What it changes: where there is no Python >= 3.10 that can make environments, it installs one with
 # the machine's package manager. The tool goes into an environment of its own, in /opt/rmqsetup (root)
@@ -52,9 +52,7 @@ set_up() {
 
 remove() {
     say "This removes the tool alone. A broker it installed stays: to remove that, type 'rmqsetup uninstall' first."
-    if [ ! -d "$place" ] && ! ours; then
-        say "There is no rmqsetup in $place: nothing to remove." && return
-    fi
+    [ -d "$place" ] || ours || { say "There is no rmqsetup in $place: nothing to remove." && return; }
     left=$(packages)
     ! ours || rm -f "$link"
     rm -rf "$place"
@@ -101,12 +99,13 @@ apt_install() {
     # An update that fails (one dead repository will do) need not concern Python: the install tells.
     as_root apt-get -q update >>"$log" 2>&1 </dev/null || true
     # In a session of its own: ctrl-C must not hit dpkg half-way. The interruption is heeded afterwards.
-    # shellcheck disable=SC2086 # several names
-    quietly "apt-get could not install$missing." as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-        setsid -w apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing
-    [ ! -d "$place" ] || echo "$missing" >>"$place/packages"
+    # shellcheck disable=SC2086,SC2016 # several names; the inner shell expands
+    quietly "apt-get could not install$missing." \
+        as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 note="$place/packages" setsid -w sh -c '
+        apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" || exit
+        [ ! -d "${note%/*}" ] || echo "$@" >>"$note"' sh $missing
 }
-packages() { [ ! -f "$place/packages" ] || tr -s ' ' '\n' <"$place/packages" | sort -u | xargs; }
+packages() { [ ! -f "$place/packages" ] || sort -u "$place/packages" | xargs; }
 
 # ---- the environment
 
@@ -136,10 +135,12 @@ works() { [ -e "$environment/complete" ] && "$environment/bin/rmqsetup" --versio
 # One rename switches from the old environment to the new one. The old one stays until the next
 # switch: somebody may be running it.
 switch() {
-    before=$(readlink "$link" || true)
+    before=$(readlink "$link" || true) # none the first time
     ln -s "$environment/bin/rmqsetup" "$link.$$"
     mv -f "$link.$$" "$link"
-    for other in "$place"/*/; do case $other in "$environment/" | "${before%bin/rmqsetup}") ;; *) rm -rf "$other" ;; esac; done
+    for other in "$place"/*/; do
+        case $other in "$environment/" | "${before%bin/rmqsetup}") ;; *) rm -rf "$other" ;; esac
+    done
 }
 ours() { case $(readlink "$link") in "$place"/*) ;; *) return 1 ;; esac }
 
