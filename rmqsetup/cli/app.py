@@ -1,0 +1,165 @@
+"""The command line as typer sees it, made from the table of options: help, mistakes, completion.
+
+A line without mistakes does not come here: `reading` takes it by the same table.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rmqsetup.cli.options import COMMANDS, RECIPES, Command, Option, Words, command, module
+from rmqsetup.errors import UsageError
+
+if TYPE_CHECKING:
+    import typer
+
+COMPLETION = "_RMQSETUP_COMPLETE"
+"""The variable by which a shell asks for completion."""
+
+_ABOUT = """\
+One command from a fresh machine to a verified RabbitMQ broker.
+
+Exit codes: 0 done, 2 usage, 3 unsupported, 4 network, 5 trust, 6 package manager, 7 not converged, 8 broker not
+ready, 9 conflict, 10 there is something to do (plan), 130 stopped by ctrl-C, 1 a mistake of rmqsetup's own.
+"""
+
+
+def read(argv: tuple[str, ...]) -> Words | int:
+    """Return what was typed, or the exit code when help or a completion was all. Raises `UsageError`."""
+    import typer
+
+    mistake: type[Exception] = typer.BadParameter.__mro__[2]
+    try:
+        answer = typer.main.get_command(_app()).main(list(argv), prog_name="rmqsetup", standalone_mode=False)
+    except mistake as error:
+        raise _usage(error, argv) from error
+    return answer if isinstance(answer, Words | int) else 0
+
+
+def about(found: Command) -> str:
+    """Return the help of a command: the docstring of what carries it out."""
+    return inspect.cleandoc(import_module(module(found.name)).run.__doc__ or "")
+
+
+def _app() -> typer.Typer:
+    import typer
+
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    app = typer.Typer(
+        help=_ABOUT, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=settings
+    )  # fmt: skip
+    app.callback()(_main())
+    for found in COMMANDS:
+        app.command(found.name, help=about(found), context_settings=settings)(_reader(found))
+    return app
+
+
+def _main() -> Callable[..., None]:
+    """Return what reads the options before the command: there is only `--version`."""
+    import typer
+
+    from rmqsetup import __version__
+
+    def tell(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"rmqsetup {__version__}")
+            raise typer.Exit
+
+    def main(version: Any = False) -> None: ...
+
+    option = typer.Option("--version", help="Show the version and exit.", callback=tell, is_eager=True)
+    main.__annotations__["version"] = Annotated[bool, option]
+    return main
+
+
+def _reader(found: Command) -> Callable[..., Words]:
+    """Return a function with the signature that typer makes a command of."""
+
+    def words(**typed: Any) -> Words:
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in typed.items()}
+        said: Any = {name: value for name, value in given.items() if value is not None}
+        return Words(found.name, **said)
+
+    parameters = [_parameter(option) for option in found.options]
+    words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    words.__annotations__ = {each.name: each.annotation for each in parameters}
+    return words
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """Return one parameter as typer reads it; what is not said stays out, so that `Words` has the one default."""
+    import typer
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in _offered(option) if word.startswith(incomplete)]
+
+    told: dict[str, Any] = {"help": option.help, "show_default": False}
+    if not option.metavar:
+        info: Any = typer.Option(*option.flags, **told, callback=_switch(option))
+        return _keyword(option.field, Annotated[bool, info], default=False)
+    told |= {"metavar": option.metavar, "autocompletion": complete}
+    if option.choices:
+        told["callback"] = _one_of(option)
+    if not option.flags:
+        return _keyword(option.field, Annotated[str | None, typer.Argument(**told)], default=None)
+    kind: Any = list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
+    return _keyword(option.field, Annotated[kind | None, typer.Option(*option.flags, **told)], default=None)
+
+
+def _keyword(name: str, annotation: object, *, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _switch(option: Option) -> Callable[[bool], bool | None]:
+    def value(said: bool) -> bool | None:
+        return option.value if said else None
+
+    return value
+
+
+def _one_of(option: Option) -> Callable[[Any], Any]:
+    """Refuse what is none of the choices, with the one that was meant."""
+
+    def check(value: Any) -> Any:
+        if value is not None and str(value) not in option.choices:
+            from rmqsetup.codec import did_you_mean
+
+            known = ", ".join(option.choices)
+            near = did_you_mean(str(value), option.choices)
+            raise UsageError(f"{option.flags[0]}: {str(value)!r} is none of {known}{near}", hint="see: rmqsetup --help")
+        return value
+
+    return check
+
+
+def _offered(option: Option) -> tuple[str, ...]:
+    if RECIPES not in option.offered:
+        return option.choices or option.offered
+    from rmqsetup.recipe import shipped
+
+    return shipped()
+
+
+def _usage(error: Any, argv: tuple[str, ...]) -> UsageError:
+    """Put typer's words for a mistake into ours, with what was probably meant."""
+    from rmqsetup.codec import did_you_mean
+
+    known = tuple(each.name for each in COMMANDS)
+    said = next((word for word in argv if not word.startswith("-")), "")
+    if not said:
+        return UsageError("no command was given", hint=f"one of {', '.join(known)}; see: rmqsetup --help")
+    found = command(said)
+    if found is None:
+        return UsageError(
+            f"there is no command {said!r}{did_you_mean(said, known)}",
+            hint=f"one of {', '.join(known)}; see: rmqsetup --help",
+        )
+    message = str(error.format_message()).rstrip(".")
+    flags = tuple(flag for option in found.options for flag in option.flags)
+    unknown = getattr(error, "option_name", "")
+    if unknown and unknown not in flags:
+        message = f"rmqsetup {said} has no option {unknown}{did_you_mean(unknown, flags)}"
+    return UsageError(message[:1].lower() + message[1:], hint=f"see: rmqsetup {said} --help")

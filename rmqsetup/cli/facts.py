@@ -1,0 +1,19 @@
+"""`rmqsetup facts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmqsetup.cli.session import Session
+    from rmqsetup.show.answer import Answer
+
+
+def run(session: Session) -> Answer:
+    """Show what rmqsetup sees of this machine: system, privileges, packages, sources. Changes nothing."""
+    from rmqsetup.detect import detect
+    from rmqsetup.show import facts as screen
+    from rmqsetup.show.answer import Answer, plain
+
+    found = detect(session.host)
+    return Answer("facts", lambda: screen.screen(found, session.terminal), lambda: plain(found))

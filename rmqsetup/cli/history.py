@@ -1,0 +1,24 @@
+"""`rmqsetup history`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmqsetup.cli.session import Session
+    from rmqsetup.show.answer import Answer
+
+
+def run(session: Session) -> Answer:
+    """List what rmqsetup did on this machine: when, what for, how it ended, what it changed."""
+    from rmqsetup.receipt import read_all, standing
+    from rmqsetup.show import history as screen
+    from rmqsetup.show.answer import Answer
+
+    receipts = read_all(session.state)
+    stands = tuple(receipt.id for receipt in standing(receipts))
+    return Answer(
+        "history",
+        lambda: screen.screen(receipts, stands, session.terminal),
+        lambda: screen.data(receipts, stands),
+    )

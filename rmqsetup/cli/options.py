@@ -1,0 +1,203 @@
+"""What can be typed: the commands, their options, and what was typed. The one definition of all of it.
+
+Two readers follow it: `reading` for a line without mistakes, `app` (typer) for help, mistakes and completion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What was typed; None was not. The names are those of `OPTIONS`."""
+
+    command: str = ""
+    output: str = "text"
+    yes: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    explain: bool = False
+    recipe: str | None = None
+    source: str | None = None
+    rabbitmq: str | None = None
+    erlang: str | None = None
+    plugins: str | None = None
+    settings: tuple[str, ...] = ()
+    definitions: str | None = None
+    open_files: int | None = None
+    key: str | None = None
+    fingerprint: str | None = None
+    start: bool | None = None
+    enable: bool | None = None
+    hold: bool | None = None
+    recommends: bool | None = None
+    lock_timeout: int | None = None
+    level: int | None = None
+    verify: bool = True
+    wait: float = 60.0
+    form: str | None = None
+    purge: bool = False
+    receipt: str | None = None
+
+    @property
+    def json(self) -> bool:
+        """Whether the answer is to be JSON."""
+        return self.output == "json"
+
+
+class Option(NamedTuple):
+    """One option, or, without `flags`, an argument that may be left out.
+
+    `metavar` is empty for a switch, which sets `value`. `kind` is what a value is read as; `choices` are the only
+    values, `offered` those that completion offers. `many` may be said several times.
+    """
+
+    field: str
+    flags: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    kind: type[str | int | float] = str
+    choices: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
+    many: bool = False
+    value: bool = True
+
+
+class Command(NamedTuple):
+    """One command: its module beside this one, and its options; `changes` are of the machine, and need root."""
+
+    name: str
+    options: tuple[Option, ...]
+    changes: bool = False
+
+
+RECIPES = "recipes"
+"""In `offered`: the names of the shipped recipes, which are looked up when they are asked for."""
+
+OUTPUT = Option(
+    "output", ("--output", "-o"), "How to answer: text for people, json for programs.", "FORM", choices=("text", "json")
+)
+QUIET = Option("quiet", ("--quiet", "-q"), "Say only what went wrong, and the result.")
+VERBOSE = Option("verbose", ("--verbose", "-v"), "Say everything: each line of the package manager, each step.")
+EXPLAIN = Option("explain", ("--explain",), "Say why: the reasons of each choice.")
+YES = Option("yes", ("--yes", "-y"), "Do not ask, go ahead.")
+
+LEVEL = Option(
+    "level",
+    ("--level",),
+    "How far to verify: 0 packages, 1 service, 2 node, 3 listeners, 4 login, 5 messages.",
+    "N",
+    int,
+    choices=("0", "1", "2", "3", "4", "5"),
+)
+WAIT = Option(
+    "wait", ("--wait",), "How long to wait for a service or node that is still starting: 60 if left out.",
+    "SECONDS", float,
+)  # fmt: skip
+
+SOURCE = Option(
+    "source",
+    ("--source",),
+    "Where packages come from: team (Team RabbitMQ's repository), distro (the distribution's own), mirror=URL, "
+    "or auto: team where it serves this machine and answers, else distro.",
+    "WHERE",
+    offered=("auto", "team", "distro", "mirror="),
+)
+KEY = Option("key", ("--key",), "The key that signs a mirror of your own.", "FILE|URL")
+FINGERPRINT = Option("fingerprint", ("--fingerprint",), "The 40 hex digits of that key.", "FPR")
+
+REQUEST = (
+    Option(
+        "recipe",
+        ("--recipe", "-r"),
+        "A broker described in TOML: a recipe that comes with rmqsetup, a file, or - for standard input. "
+        "Options win over it.",
+        "NAME|FILE|-",
+        offered=(RECIPES,),
+    ),
+    SOURCE,
+    Option("rabbitmq", ("--rabbitmq",), "A series (4.2) or a release (4.2.9); left out, the newest.", "VERSION"),
+    Option("erlang", ("--erlang",), "A series (27, 27.3) or a release; left out, the best for RabbitMQ.", "VERSION"),
+    Option("plugins", ("--plugins",), "Enable exactly these plugins, and what they need.", "A,B"),
+    Option("settings", ("--set",), "A line of rabbitmq.conf. Can be said several times.", "KEY=VALUE", many=True),
+    Option("definitions", ("--definitions",), "Users, virtual hosts, queues … to import at boot.", "FILE"),
+    Option("open_files", ("--open-files",), "How many files and sockets the broker may have open.", "N", int),
+    KEY,
+    FINGERPRINT,
+    Option("hold", ("--no-hold",), "Let the versions change when the machine is upgraded.", value=False),
+    Option("start", ("--no-start",), "Install and configure, and do not start the broker.", value=False),
+    Option("enable", ("--no-enable",), "Do not start the broker at boot.", value=False),
+    Option(
+        "recommends",
+        ("--no-recommends",),
+        "Leave recommended packages out. That is logrotate: without it the logs grow for ever.",
+        value=False,
+    ),
+    Option(
+        "lock_timeout",
+        ("--lock-timeout",),
+        "How long to wait for another user of the package manager: 120 if left out.",
+        "SECONDS",
+        int,
+    ),
+)
+
+TALK = (OUTPUT, QUIET, VERBOSE)
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "install",
+        (
+            *REQUEST,
+            LEVEL,
+            Option("verify", ("--no-verify",), "Do not verify afterwards.", value=False),
+            WAIT,
+            YES,
+            EXPLAIN,
+            *TALK,
+        ),
+        changes=True,
+    ),
+    Command(
+        "plan",
+        (
+            *REQUEST,
+            Option(
+                "form",
+                ("--as",),
+                "Write the plan down as a script, a Dockerfile, cloud-init user data, or JSON.",
+                "FORM",
+                choices=("sh", "dockerfile", "cloud-init", "json"),
+            ),
+            EXPLAIN,
+            *TALK,
+        ),
+    ),
+    Command("verify", (LEVEL, WAIT, *TALK)),
+    Command("status", TALK),
+    Command("versions", (SOURCE, KEY, FINGERPRINT, EXPLAIN, *TALK)),
+    Command("facts", TALK),
+    Command("history", TALK),
+    Command(
+        "undo",
+        (Option("receipt", (), "What to take back, as history names it; left out, the last.", "RECEIPT"), YES, *TALK),
+        changes=True,
+    ),
+    Command(
+        "uninstall",
+        (Option("purge", ("--purge",), "Delete the broker's data and logs as well."), YES, *TALK),
+        changes=True,
+    ),
+)
+
+
+def command(name: str) -> Command | None:
+    """Return the command of that name, or None."""
+    return next((each for each in COMMANDS if each.name == name), None)
+
+
+def module(name: str) -> str:
+    """Return the full name of the module that carries out a command."""
+    return f"rmqsetup.cli.{name}"

@@ -1,0 +1,30 @@
+"""`rmqsetup status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmqsetup.cli.session import Session
+    from rmqsetup.show.answer import Answer
+
+
+def run(session: Session) -> Answer:
+    """Show how the broker is, on one screen: versions, uptime, listeners, alarms, memory, disk.
+
+    Asks the node over sockets, which costs a few milliseconds. Exit code 8 when it does not run or an alarm
+    blocks publishers. What the node says of itself only root and the user rabbitmq may ask.
+    """
+    from rmqsetup.probes.address import find_address
+    from rmqsetup.show import status as screen
+    from rmqsetup.show.answer import Answer, plain
+    from rmqsetup.status import service_manager, status
+
+    found = status(session.host, find_address(session.host), service_manager=service_manager(session.host))
+    return Answer(
+        "status",
+        lambda: screen.screen(found, session.terminal),
+        lambda: plain(found),
+        status="ok" if found.ok else "failed",
+        error=None if found.ok else screen.error(found),
+    )

@@ -1,0 +1,27 @@
+"""`rmqsetup versions`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmqsetup.cli.session import Session
+    from rmqsetup.show.answer import Answer
+
+
+def run(session: Session) -> Answer:
+    """Show RabbitMQ's series with the Erlang they need, and what each source offers on this machine.
+
+    Asks the sources over the network; one that does not answer says so, and the rest still shows. What
+    `rmqsetup install` would take is marked.
+    """
+    from rmqsetup.show import versions as screen
+    from rmqsetup.show.answer import Answer, plain
+    from rmqsetup.versions import offered
+
+    found = offered(session.host, session.request())
+    return Answer(
+        "versions",
+        lambda: screen.screen(found, session.terminal, explain=session.words.explain),
+        lambda: plain(found),
+    )

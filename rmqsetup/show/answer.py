@@ -1,0 +1,116 @@
+"""The one answer of every command, as text or as a JSON envelope: same exit code, errors included.
+
+How a result looks as text belongs to the modules of each noun.
+"""
+
+from __future__ import annotations
+
+import json as encoder
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+
+from rmqsetup.errors import RmqsetupError
+from rmqsetup.show.terminal import Terminal
+
+SCHEMA = 1
+"""Version of the envelope: it grows when a key goes or changes its meaning, not when one comes."""
+
+_PASSWORD = re.compile(r"(?<=://)[^/@\s:]*:?[^/@\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command answers: `text` and `data` are made only when wanted.
+
+    `status` is ok, changed, unchanged, pending, failed or stopped. An error decides status and exit code.
+    """
+
+    command: str
+    text: Callable[[], str] = str
+    data: Callable[[], object] = dict
+    status: str = "ok"
+    exit_code: int = 0
+    error: RmqsetupError | None = None
+
+
+def give(answer: Answer, terminal: Terminal, *, json: bool) -> int:
+    """Print an answer and return its exit code."""
+    if json:
+        terminal.put(envelope(answer))
+    else:
+        terminal.put(veiled(answer.text()))
+    if answer.error and not json:
+        terminal.tell(veiled(told(answer.error, terminal)))
+    return exit_code(answer)
+
+
+def exit_code(answer: Answer) -> int:
+    """Return the exit code of an answer: that of the error's family, where there is one."""
+    return answer.error.exit_code if answer.error else answer.exit_code
+
+
+def envelope(answer: Answer) -> str:
+    """Return the answer as JSON, the same keys for every command."""
+    error = answer.error
+    body = {
+        "schema": SCHEMA,
+        "command": answer.command,
+        "status": answer.status if not error or answer.status != "ok" else _status(error),
+        "exit_code": exit_code(answer),
+        "data": plain(answer.data()),
+        "errors": [_error(error)] if error else [],
+    }
+    return veiled(encoder.dumps(body, indent=2, ensure_ascii=False))
+
+
+def told(error: RmqsetupError, terminal: Terminal) -> str:
+    """Return an error as text: what, why, what was looked at, what to type."""
+    from rmqsetup.show.layout import wrapped
+
+    lines = [wrapped(f"{terminal.paint('error', talk=True)}: {error.message}", terminal.width, rest="  ")]
+    for name, text in (("cause", error.cause), ("looked at", "\n".join(error.looked_at)), ("hint", error.hint)):
+        if text:
+            column = " " * 13
+            lines.append(wrapped(text, terminal.width, first=f"  {name:<9}  ", rest=column))
+    return "\n".join(lines)
+
+
+def veiled(text: str) -> str:
+    """Return text without the passwords that URLs may carry."""
+    return _PASSWORD.sub(lambda found: "***@" if ":" in found[0] else found[0], text)
+
+
+def plain(value: object) -> object:
+    """Return a value as JSON-ready data, every field of it. Cheaper than `codec`, which is for reading back."""
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {name: plain(item) for name, item in zip(value._fields, value, strict=True)}
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _status(error: RmqsetupError) -> str:
+    return "stopped" if error.code == "stopped" else "failed"
+
+
+def _error(error: RmqsetupError) -> dict[str, object]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "cause": error.cause,
+        "looked_at": list(error.looked_at),
+        "hint": error.hint,
+    }

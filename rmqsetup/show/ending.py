@@ -1,0 +1,198 @@
+"""How a change ended: what is where now, what to type next, what stays after an uninstall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rmqsetup.errors import RmqsetupError
+from rmqsetup.show.answer import plain
+from rmqsetup.show.layout import columns, pairs, size
+
+if TYPE_CHECKING:
+    from rmqsetup.apply import Report
+    from rmqsetup.plan import Plan
+    from rmqsetup.probes.node import NodeListener
+    from rmqsetup.show.terminal import Terminal
+    from rmqsetup.verify import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that stays; `size` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What stays on a machine after an uninstall; empty where there is none."""
+
+    directories: tuple[Directory, ...] = ()
+    user: str = ""
+    receipts: str = ""
+
+
+def installed(report: Report, found: Verification | None, terminal: Terminal) -> str:
+    """Return the end of an install: where things are, what to type next."""
+    plan = report.plan
+    parts = [
+        f"\n{_headline(plan, found)}",
+        pairs(_places(report, found), terminal.width),
+        "Next",
+        columns(_next(found)),
+    ]
+    return "\n\n".join(parts[:2]) + "\n\n" + "\n".join(parts[2:])
+
+
+def unchanged(plan: Plan, found: Verification | None) -> str:
+    """Return the one line of an install that had nothing to do."""
+    pair = (
+        f"RabbitMQ {plan.resolution.rabbitmq} on Erlang {plan.resolution.erlang}" if plan.resolution else "everything"
+    )
+    seen = _seen(found)
+    return f"Nothing to do: {pair} is as wished{f', {seen}' if seen else ''}." if not found or found.ok else ""
+
+
+def taken_back(report: Report, left: Remains, terminal: Terminal) -> str:
+    """Return the end of an undo or uninstall: what stays, and how to delete it."""
+    if report.error:
+        return ""
+    done = "Everything rmqsetup did is taken back." if report.plan.title == "uninstall" else "Taken back."
+    lines = [done if report.changed else "Nothing was left to take back."]
+    if report.plan.title != "uninstall":
+        return "\n".join([*lines, f"  receipt  {report.receipt}"] if report.receipt else lines)
+    rows = [(each.path, size(each.size)) for each in left.directories]
+    rows += [("user", left.user)] if left.user else []
+    rows += [(left.receipts, "the receipts of what was done here")] if left.receipts else []
+    if rows:
+        lines += ["", "What stays", pairs(tuple(rows), terminal.width)]
+        lines += ["", "To delete it", *(f"  {command}" for command in _deleting(left))]
+    return "\n".join(lines)
+
+
+def explained(report: Report) -> RmqsetupError | None:
+    """Return the error that stopped a change, its hint with what became of what was begun."""
+    error = report.error
+    if error is None:
+        return None
+    if report.rolled_back:
+        after = "what was begun was taken back: the machine is as before"
+    elif report.receipt:
+        after = "what is done stays: the same command again goes on from there, rmqsetup undo takes it back"
+    else:
+        after = "nothing was changed"
+    again = type(error)(
+        error.message, cause=error.cause, looked_at=error.looked_at, hint="\n".join(filter(None, (error.hint, after)))
+    )
+    return again.with_traceback(error.__traceback__)
+
+
+def purge_question(doomed: Remains) -> str:
+    """Return the question before data are deleted, naming them."""
+    names = ", ".join(f"{each.path} ({size(each.size)})" for each in doomed.directories)
+    return f"Delete the broker's data for good: {names}?"
+
+
+def installed_data(report: Report, found: Verification | None) -> object:
+    """Return the end of an install as data."""
+    return {**_report(report), "places": dict(_places(report, found)), "verification": plain(found)}
+
+
+def unchanged_data(plan: Plan, found: Verification | None) -> object:
+    """Return an install that had nothing to do as data."""
+    resolution = plan.resolution
+    return {
+        "rabbitmq": resolution.rabbitmq if resolution else "",
+        "erlang": resolution.erlang if resolution else "",
+        "source": resolution.source if resolution else "",
+        "receipt": "",
+        "steps": [],
+        "verification": plain(found),
+    }
+
+
+def taken_back_data(report: Report, left: Remains) -> object:
+    """Return the end of an undo or uninstall as data."""
+    return {**_report(report), "remains": plain(left)}
+
+
+def _report(report: Report) -> dict[str, object]:
+    found = report.plan.resolution
+    named = {"rabbitmq": found.rabbitmq, "erlang": found.erlang, "source": found.source} if found else {}
+    more = {"notice": found.notice, "warnings": list(found.warnings)} if found else {}
+    return {
+        **named,
+        **more,
+        "receipt": report.receipt,
+        "rolled_back": report.rolled_back,
+        "steps": [plain(outcome) for outcome in report.outcomes],
+    }
+
+
+def _headline(plan: Plan, found: Verification | None) -> str:
+    pair = f"RabbitMQ {plan.resolution.rabbitmq} on Erlang {plan.resolution.erlang}" if plan.resolution else "RabbitMQ"
+    seen = _seen(found)
+    if seen:
+        return f"{pair} is installed; {seen}."
+    return f"{pair} is installed; it was not verified." if not found else f"{pair} is installed, and not started."
+
+
+def _seen(found: Verification | None) -> str:
+    """Say what was verified in the words of its level; nothing where only packages were looked at."""
+    if not found or found.level == 0:
+        return ""
+    return (
+        "its service runs",
+        "its node runs",
+        "its listeners answer",
+        "clients can log in",
+        "messages went through a classic and a quorum queue",
+    )[found.level - 1]
+
+
+def _places(report: Report, found: Verification | None) -> tuple[tuple[str, str], ...]:
+    from rmqsetup.steps.file import File
+    from rmqsetup.wishes import CONFIG, DATA
+
+    status = found.status if found else None
+    files = [step.path for step in report.plan.steps if isinstance(step, File) and step.path.startswith(f"{CONFIG}/")]
+    listeners = status.listeners if status else ()
+    return (
+        ("node", status.name if status else ""),
+        ("clients", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if one.amqp)),
+        ("management", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if _web(one))),
+        ("config", ", ".join((f"{CONFIG}/rabbitmq.conf", *files))),
+        ("data", DATA[0]),
+        ("logs", DATA[1]),
+        ("receipt", report.receipt),
+    )
+
+
+def _web(listener: NodeListener) -> bool:
+    return listener.protocol in ("http", "https")
+
+
+def _scheme(listener: NodeListener) -> str:
+    return {"amqp": "amqp", "amqp/ssl": "amqps", "http": "http", "https": "https"}[listener.protocol]
+
+
+def _host(listener: NodeListener) -> str:
+    return "localhost" if listener.ip in ("0.0.0.0", "::", "127.0.0.1", "::1") else listener.ip  # noqa: S104
+
+
+def _next(found: Verification | None) -> tuple[tuple[str, ...], ...]:
+    started = () if found and found.level else (("systemctl start rabbitmq-server", "start the broker"),)
+    return (
+        *started,
+        ("rmqsetup status", "how the broker is, on one screen"),
+        ("rabbitmqctl add_user NAME", "a user for other machines: guest is for this one"),
+        ("rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "and what it may do"),
+        ("rmqsetup uninstall", "take everything back"),
+    )
+
+
+def _deleting(left: Remains) -> tuple[str, ...]:
+    directories = " ".join((*(each.path for each in left.directories), *filter(None, (left.receipts,))))
+    return tuple(filter(None, (f"rm -r {directories}" if directories else "", left.user and f"userdel {left.user}")))

@@ -1,0 +1,71 @@
+"""A machine as rmqsetup sees it, on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rmqsetup.show.layout import pairs, size
+
+if TYPE_CHECKING:
+    from rmqsetup.detect import Facts, InstalledPackage
+    from rmqsetup.show.terminal import Terminal
+
+_PRIVILEGES = {"root": "root", "sudo": "a user with sudo", "none": "a user without sudo"}
+
+
+def screen(facts: Facts, terminal: Terminal) -> str:
+    """Return the facts as text."""
+    inside = f" in {facts.container}" if facts.container else ""
+    init = "none" if facts.service_manager == "none" else facts.service_manager
+    rows = (
+        ("host", f"{facts.hostname}{inside}"),
+        ("system", " ".join(filter(None, (facts.os.pretty or facts.os.name, facts.os.debian_version)))),
+        ("kernel", facts.kernel),
+        ("architecture", facts.architecture),
+        ("memory", size(facts.memory) if facts.memory else ""),
+        ("packages by", facts.manager or "no package manager that is known"),
+        ("services by", ", ".join(filter(None, (init, facts.service_note)))),
+        ("we are", _PRIVILEGES[facts.privilege.value]),
+        ("installed", "\n".join(_installed(facts))),
+        ("offered", "\n".join(_offers(facts))),
+        ("sources", "\n".join(_sources(facts))),
+        ("retired keys", "\n".join(f"{key.fingerprint} in {key.file}" for key in facts.legacy_keys)),
+        ("unreadable", ", ".join(facts.unreadable)),
+        ("data in", ", ".join(facts.directories)),
+    )
+    return pairs(rows, terminal.width, indent="")
+
+
+def _installed(facts: Facts) -> list[str]:
+    """Return what is there of RabbitMQ and Erlang: RabbitMQ, Erlang's base, and how many more."""
+    first = [package for package in facts.packages if package.name in ("rabbitmq-server", "erlang-base", "esl-erlang")]
+    rest = len(facts.packages) - len(first)
+    lines = [_package(package) for package in first]
+    lines += [f"and {rest} more packages of Erlang"] if rest else []
+    lines += [f"{stray.name} {stray.version} at {stray.path}, of no package" for stray in facts.strays]
+    return lines or ["neither RabbitMQ nor Erlang"]
+
+
+def _package(package: InstalledPackage) -> str:
+    state = "" if package.state.value == "installed" else f", {package.state.value}"
+    origin = f" from {package.origin}" if package.origin else ""
+    return f"{package.name} {package.version}{origin}{state}{', held' if package.held else ''}"
+
+
+def _offers(facts: Facts) -> list[str]:
+    return [
+        f"{each.package} {each.version}" + (f" from {each.origin}" if each.origin else "")
+        for each in facts.candidates
+        if each.version
+    ]
+
+
+def _sources(facts: Facts) -> list[str]:
+    """Return the enabled sources, each once; a retired one is named as such."""
+    lines = [
+        f"{' '.join(source.uris)} {' '.join(source.suites)}"
+        + (f" (retired: {source.retired})" if source.retired else "")
+        for source in facts.sources
+        if source.enabled and "deb-src" not in source.types[:1]
+    ]
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,71 @@
+"""Words in aligned plain columns, and numbers as people say them.
+
+What is said belongs to the modules of each noun.
+"""
+
+from __future__ import annotations
+
+INDENT = "  "
+
+
+def pairs(rows: tuple[tuple[str, str], ...], width: int, *, indent: str = INDENT) -> str:
+    """Return names and values in two columns, the values wrapped; rows without a value are left out."""
+    rows = tuple(row for row in rows if row[1])
+    column = max((len(name) for name, _ in rows), default=0) + 2
+    return "\n".join(
+        wrapped(value, width, first=f"{indent}{name:<{column}}", rest=indent + " " * column) for name, value in rows
+    )
+
+
+def wrapped(text: str, width: int, *, first: str = "", rest: str = "") -> str:
+    """Return text broken between words to a width; a line of its own stays one, a long word is not cut."""
+    import textwrap
+
+    lines = []
+    for number, line in enumerate(text.splitlines() or [""]):
+        start = rest if number else first
+        lines += textwrap.wrap(
+            line, width, initial_indent=start, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        ) or [start.rstrip()]
+    return "\n".join(lines)
+
+
+def columns(rows: tuple[tuple[str, ...], ...], *, indent: str = INDENT) -> str:
+    """Return rows in aligned columns; the last one is not padded."""
+    if not rows:
+        return ""
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    lines = ("  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+
+
+def size(number: int | None) -> str:
+    """Return a number of bytes in decimal units, as disks are sold and RabbitMQ counts."""
+    if number is None:
+        return "not known"
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= factor:
+            return f"{number / factor:.{1 if number < 10 * factor else 0}f} {unit}"
+    return f"{number} bytes"
+
+
+def seconds(number: float) -> str:
+    """Return a short span: milliseconds below a tenth of a second."""
+    return f"{1000 * number:.0f} ms" if number < 0.1 else f"{number:.1f} s"
+
+
+def span(number: float | None) -> str:
+    """Return a long span in its two largest units."""
+    if number is None:
+        return "not known"
+    rest, words = int(number), []
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            words.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " ".join(words[:2]) or "less than a second"
+
+
+def moment(iso: str) -> str:
+    """Return an ISO time in UTC without its T and offset: `2026-05-01 12:30:00`."""
+    return iso[:19].replace("T", " ")

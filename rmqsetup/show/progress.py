@@ -1,0 +1,123 @@
+"""Tell how far a change has come: one line per step, and on a terminal the running step, moving.
+
+What the steps do belongs to `apply`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rmqsetup.show.layout import seconds, wrapped
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from rmqsetup.apply import Outcome
+    from rmqsetup.show.terminal import Terminal
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Tells in plain lines; what moves is in `LiveProgress`. It is the `Watcher` of `apply`."""
+
+    def __init__(self, terminal: Terminal, *, verbose: bool = False) -> None:
+        self.terminal = terminal
+        self.verbose = verbose
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop telling."""
+
+    def begins(self, words: str) -> None:
+        """Say what begins, so that a log shows where a long step stands."""
+        self.terminal.say(f"  {words} …")
+
+    def says(self, line: str) -> None:
+        """Repeat what the package manager prints, when everything is wanted; waiting is always told."""
+        if line.startswith("waiting: ") or (self.verbose and not line.startswith(("dlstatus:", "pmstatus:"))):
+            self.terminal.say(f"  | {line}")
+
+    def ends(self, outcome: Outcome) -> None:
+        """Say how a step ended; one that had nothing to do only when everything is wanted."""
+        from rmqsetup.apply import Status
+
+        if outcome.status is Status.SKIPPED or (outcome.status is Status.UNCHANGED and not self.verbose):
+            return
+        self._line(self.ended(outcome))
+
+    def ended(self, outcome: Outcome) -> str:
+        """Return the line of a step that ended, with what is to be known about it."""
+        word = self.terminal.paint(f"{outcome.status.value:<9}", talk=True)
+        line = f"  {word}  {outcome.words or outcome.key}, {seconds(outcome.seconds)}"
+        notes = wrapped(outcome.note, self.terminal.width, first=" " * 13, rest=" " * 13) if outcome.note else ""
+        return f"{line}\n{notes}" if notes else line
+
+    def _line(self, text: str) -> None:
+        self.terminal.say(text)
+
+
+class LiveProgress(Progress):
+    """Adds the running step below the lines, with a clock, and apt's percent where it tells it."""
+
+    def __enter__(self) -> LiveProgress:
+        """Begin to move."""
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        console = Console(file=self.terminal.err, no_color=not self.terminal.colour, highlight=False, markup=False)
+        self._bar: Bar = Bar(
+            SpinnerColumn("line", style="none"),
+            TextColumn("{task.description}", markup=False, style="none"),
+            BarColumn(20, style="none", complete_style="none", pulse_style="none", finished_style="none"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._words = ""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop moving; the lines stay."""
+        self._bar.stop()
+
+    def begins(self, words: str) -> None:
+        """Let the step move."""
+        self._words = words
+        self._task = self._bar.add_task(words, total=None)
+
+    def says(self, line: str) -> None:
+        """Move by apt's own percent: to 100 the download, to 200 the unpacking."""
+        from rmqsetup.managers.apt import parse_progress
+
+        told = parse_progress(line)
+        if told and self._task is not None:
+            percent, words = told
+            self._bar.update(self._task, total=200, completed=percent, description=f"{self._words}: {words}"[:52])
+        elif line.startswith("waiting: "):
+            self._line(f"  {line}")
+
+    def ends(self, outcome: Outcome) -> None:
+        """Take the moving step away and leave its line."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        super().ends(outcome)
+
+    def _line(self, text: str) -> None:
+        from rich.text import Text
+
+        self._bar.console.print(Text.from_ansi(text), soft_wrap=True)
+
+
+def progress(terminal: Terminal, *, verbose: bool, quiet: bool) -> Progress:
+    """Return what tells on this terminal: moving where it can, every line where that is wanted."""
+    live = terminal.live and not verbose and not quiet
+    return LiveProgress(terminal) if live else Progress(terminal, verbose=verbose)

@@ -1,0 +1,104 @@
+"""Where words go: data to standard output, talk to standard error; colour and width as the terminal has them.
+
+What the words are belongs to the other modules here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from typing import TextIO
+
+WIDTH = 80
+"""Columns where no terminal says otherwise."""
+
+WIDEST = 110
+"""Columns that are used at most: longer lines are hard to read."""
+
+_COLOURS = {
+    **dict.fromkeys(("ok", "passed", "running", "active", "done", "yes"), "32"),
+    **dict.fromkeys(("changed", "warning", "skipped", "not finished", "rolled back", "booting", "ended"), "33"),
+    **dict.fromkeys(("failed", "error", "failing", "stopped", "down", "alarm"), "31"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The three streams. `colour` and `live` (things that move) are about standard error, `colours` about output."""
+
+    out: TextIO
+    err: TextIO
+    width: int = WIDTH
+    colours: bool = False
+    colour: bool = False
+    live: bool = False
+    can_ask: bool = False
+    quiet: bool = False
+
+    @classmethod
+    def here(cls) -> Terminal:
+        """Return the streams of this process."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a plain-ASCII terminal still shows the rest of a line
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        here, there = sys.stdout.isatty(), sys.stderr.isatty()
+        return cls(
+            sys.stdout,
+            sys.stderr,
+            width=_width(),
+            colours=here and not plain,
+            colour=there and not plain,
+            live=there and os.environ.get("TERM") != "dumb",
+            can_ask=sys.stdin.isatty() and there,
+        )
+
+    def speaking(self, *, quiet: bool) -> Terminal:
+        """Return this terminal for a command that says everything, or only what went wrong."""
+        return replace(self, quiet=quiet)
+
+    def put(self, text: str) -> None:
+        """Print data."""
+        if text:
+            self.out.write(f"{text}\n")
+            self.out.flush()
+
+    def say(self, text: str) -> None:
+        """Print talk, unless only what went wrong is wanted."""
+        if not self.quiet:
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Print talk that must be heard."""
+        self.err.write(f"{text}\n")
+        self.err.flush()
+
+    def ask(self, question: str) -> bool:
+        """Ask a question to be answered with yes or no; anything but a yes is a no."""
+        self.err.write(f"{question} [y/N] ")
+        self.err.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def flush(self) -> None:
+        """Let everything that was said be seen before another program takes over."""
+        self.out.flush()
+        self.err.flush()
+
+    def paint(self, word: str, *, talk: bool = False) -> str:
+        """Return a word in its colour, where there are colours. Only words of outcomes have one."""
+        code = _COLOURS.get(word.strip())
+        return f"\x1b[{code}m{word}\x1b[0m" if code and (self.colour if talk else self.colours) else word
+
+
+def _width() -> int:
+    """Return the columns of the terminal: what the environment says, else what it is."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isascii() and told.isdigit() and int(told):
+        return min(max(int(told), 40), WIDEST)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            return min(max(os.get_terminal_size(stream.fileno()).columns, 40), WIDEST)
+        except (OSError, ValueError):
+            continue  # not a terminal
+    return WIDTH
