@@ -29,7 +29,7 @@ LAYERS = (
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),
-    ("pipeline", "broker", "fleet"),
+    ("pipeline", "versions", "broker", "fleet"),
     ("show",),
     ("cli", "__main__"),
 )
