@@ -44,6 +44,8 @@ def choose(request: Request, servers: tuple[str, ...], erlangs: tuple[str, ...])
 
 def judge(rabbitmq: str, erlang: str) -> Verdict:
     """Judge two versions by the catalog; of an Erlang major alone, its whole range is meant."""
+    if not erlang:
+        return Verdict(Fit.UNKNOWN, f"which Erlang comes with RabbitMQ {upstream(rabbitmq)} is not known")
     return catalog.load().judge_pair(rabbitmq, erlang)
 
 

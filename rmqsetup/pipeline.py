@@ -5,6 +5,7 @@ Each stage is in its own module; how results look belongs to `show`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,22 +14,25 @@ from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, UsageError
 from rmqsetup.host import Host
-from rmqsetup.managers import apt_sources
+from rmqsetup.managers import apt_sources, apt_trust
+from rmqsetup.managers.apt_sources import ConfiguredSource
 from rmqsetup.plan import Plan, undo
 from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
-from rmqsetup.resolve import Answer, Ask, Source, resolve
+from rmqsetup.resolve import Answer, Ask, Resolution, Source, resolve
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
-from rmqsetup.wishes import DATA, Ours, Retirement, build
+from rmqsetup.wishes import DATA, SETTINGS, SOURCES, Ours, Retirement, build
 
 
 def prepare(host: Host, request: Request, *, state: Path = STATE) -> Plan:
     """Detect, resolve and plan; changes nothing. Raises whatever a stage raises."""
     facts = detect(host)
     resolution = resolve(facts, request, load(), ask(host))
-    retired = () if resolution.source == "installed" else _retired(host, facts)
-    return build(resolution, facts, request, ours=ours(_readable(state)), retired=retired)
+    retired = () if resolution.source == "installed" else _retired(host, facts, resolution)
+    settings = host.read(SETTINGS)
+    left = replace(ours(_readable(state)), settings=settings.text if settings else "")
+    return build(resolution, facts, request, ours=left, retired=retired)
 
 
 def ask(host: Host) -> Ask:
@@ -128,14 +132,35 @@ def _readable(state: Path) -> tuple[Receipt, ...]:
         return ()
 
 
-def _retired(host: Host, facts: Facts) -> tuple[Retirement, ...]:
-    """Return the source lists with retired repositories, with and without them."""
-    files = dict.fromkeys(source.file for source in facts.sources if source.retired and source.enabled)
-    found = []
-    for path in files:
-        content = host.read(path)
-        if content and content.content is not None:
-            lines = tuple(s.line for s in facts.sources if s.file == path and s.retired and s.enabled)
-            after = apt_sources.without(path, content.text, lines)
-            found.append(Retirement(path, content.content, after.encode() if after else None))
-    return tuple(found)
+def _retired(host: Host, facts: Facts, resolution: Resolution) -> tuple[Retirement, ...]:
+    """Return the lists and keyrings that hold what must not stay, as they are and without it."""
+    uris = {uri.rstrip("/") for served in resolution.served for uri in served.uris}
+    doomed = tuple(source for source in facts.sources if source.enabled and _is_doomed(source, uris))
+    lists = (_without(host, path, doomed) for path in dict.fromkeys(source.file for source in doomed))
+    unbound = [s for s in facts.sources if s.enabled and s not in doomed and not s.signed_by]
+    if any("rabbitmq" in uri for source in unbound for uri in source.uris):
+        return tuple(filter(None, lists))  # it lives by apt's machine-wide keys: without them apt would refuse it
+    return tuple(filter(None, (*lists, *_keyrings(host, facts))))
+
+
+def _is_doomed(source: ConfiguredSource, uris: set[str]) -> bool:
+    """Whether an entry is retired, or names what ours will: apt refuses two with unlike Signed-By, and stops."""
+    return bool(source.retired) or (source.file != SOURCES and any(uri.rstrip("/") in uris for uri in source.uris))
+
+
+def _without(host: Host, path: str, doomed: tuple[ConfiguredSource, ...]) -> Retirement | None:
+    state = host.read(path)
+    if state is None or state.content is None:
+        return None
+    text = state.content.decode(errors="surrogateescape")  # what is not UTF-8 comes back as it was
+    rest = apt_sources.without(path, text, tuple(source.line for source in doomed if source.file == path))
+    return Retirement(path, state, rest.encode(errors="surrogateescape") if rest else None)
+
+
+def _keyrings(host: Host, facts: Facts) -> Iterator[Retirement]:
+    """Yield the keyrings in trusted.gpg.d that hold retired keys and no others."""
+    retired = {key.fingerprint for key in facts.legacy_keys}
+    for path in dict.fromkeys(key.file for key in facts.legacy_keys):
+        state = host.read(path) if path.startswith(f"{apt_trust.TRUSTED_FOLDER}/") else None
+        if state and state.content and retired.issuperset(apt_trust.fingerprints(state.content)):
+            yield Retirement(path, state)

@@ -253,8 +253,8 @@ def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Re
 
 
 def _compare(name: str, wanted: Wanted, *, offered: str, row: Distribution, reason: str) -> None:
-    """Raise `UnsupportedError` when the distribution's version, or series where only that is known, is not as wished."""
-    if wanted.admits(offered):
+    """Raise `UnsupportedError` when the distribution's version (a series where only that is known) is not as wished."""
+    if wanted.precision is Precision.ANY or wanted.admits(offered):
         return
     if upstream(wanted.text).startswith(f"{upstream(offered)}."):
         raise UnsupportedError(

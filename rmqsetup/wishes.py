@@ -5,9 +5,12 @@ How steps are ordered and shown belongs to `plan`; why these versions, to `resol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
+from rmqsetup import settings
 from rmqsetup.detect import Facts
+from rmqsetup.host import FileState
 from rmqsetup.managers import manager
 from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import DEFINITIONS, Request, enabled_plugins, rabbitmq_conf
@@ -32,29 +35,39 @@ WRITTEN = "# Written by rmqsetup. Changes made here are noticed, and kept beside
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What earlier runs left on this machine: digests of files we wrote, names we hold, directories we made."""
+    """What earlier runs left on this machine.
+
+    `digests` and `paths` of files we wrote, patterns of packages we hold, `directories` we made, and
+    `settings`, the text of our settings file as it is now.
+    """
 
     digests: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """A source list with retired repositories: its text as it is, and without them (None: nothing is left)."""
+    """A source list or keyring that must not stay: as it is, and its content without that (None: nothing is left)."""
 
     path: str
-    before: bytes
-    after: bytes | None
+    before: FileState
+    after: bytes | None = None
 
 
 def build(
     resolution: Resolution, facts: Facts, request: Request, *, ours: Ours, retired: tuple[Retirement, ...] = ()
 ) -> Plan:
-    """Return the plan of an install."""
+    """Return the plan of an install.
+
+    What the request leaves out stays as it is: settings, plugins, definitions, limits. What it says of one of them
+    is the whole of it: plugins that are not listed go, settings that are not repeated go. A hold, the start and
+    enabling are always said, and mean yes unless the request says no.
+    """
     steps = (
-        *_sources(resolution, ours),
+        *_sources(resolution, request, ours),
         *_retired(retired),
         *_configuration(request, ours, directory_was_there=_was_there(facts, ours)),
         _packages(resolution, facts, request, ours=ours),
@@ -63,15 +76,21 @@ def build(
     return Plan("install", order(steps), facts, request, resolution)
 
 
-def _sources(resolution: Resolution, ours: Ours) -> tuple[Step, ...]:
-    """Write keyring, sources and pin; without an own source, remove those that an earlier run wrote."""
+def _sources(resolution: Resolution, request: Request, ours: Ours) -> tuple[Step, ...]:
+    """Write keyring, sources and pin; what an earlier run wrote for another source goes."""
     key = resolution.key
     keyring = KEYRING.format(source=resolution.source)
+    if resolution.source == "installed" and request.source != "distro":
+        return ()
+    current = (keyring, SOURCES, PIN) if key else ()
+    keyrings = (path for path in ours.paths if path.startswith(KEYRING.partition("{")[0]))
+    stale = [path for path in (*keyrings, SOURCES, PIN) if path in ours.paths and path not in current]
+    removals = tuple(File(path, expect=ours.digests, early=True) for path in stale)
     if key is None:
-        stale = () if resolution.source == "installed" else (SOURCES, PIN)
-        return tuple(File(path, expect=ours.digests, early=True) for path in stale if path in ours.paths)
+        return removals
     stanzas = "\n".join(_stanza(served, keyring) for served in resolution.served)
     return (
+        *removals,
         File(keyring, key.armored.encode(), expect=ours.digests, early=True),
         File(SOURCES, (WRITTEN + stanzas).encode(), expect=ours.digests, early=True),
         File(PIN, (WRITTEN + _pin(resolution)).encode(), expect=ours.digests, early=True),
@@ -86,25 +105,43 @@ def _stanza(served: Served, keyring: str) -> str:
 
 
 def _pin(resolution: Resolution) -> str:
-    """Prefer the source for the whole family: `release o=` is the Origin field, `origin` would be the host's name."""
-    origins = tuple(dict.fromkeys(served.origin for served in resolution.served if served.origin))
+    """Prefer the source for the whole family: `release o=` is the Origin field, `origin` the host's name.
+
+    The host is for mirrors whose Release file has no Origin, or one with a comma, which apt would split.
+    """
+    pins = dict.fromkeys(
+        f"release o={served.origin}" if served.origin and "," not in served.origin else f'origin "{host}"'
+        for served in resolution.served
+        for host in (urlsplit(uri).hostname or "" for uri in served.uris)
+    )
     names = f"{SERVER} erlang erlang-*"
-    return "\n".join(f"Package: {names}\nPin: release o={origin}\nPin-Priority: 1001\n" for origin in origins)
+    return "\n".join(f"Package: {names}\nPin: {pin}\nPin-Priority: 1001\n" for pin in pins)
 
 
 def _retired(retired: tuple[Retirement, ...]) -> tuple[Step, ...]:
-    return tuple(File(r.path, r.after, expect=(sha256(r.before),), early=True) for r in retired)
+    """Rewrite or remove; a list that not everybody may read can hold a password, and is a secret in the journal."""
+    return tuple(
+        File(
+            old.path,
+            old.after,
+            old.before.mode,
+            old.before.owner,
+            old.before.group,
+            secret=not old.before.mode & 0o004,
+            expect=(sha256(old.before.content or b""),),
+            early=True,
+        )
+        for old in retired
+    )
 
 
 def _configuration(request: Request, ours: Ours, *, directory_was_there: bool) -> tuple[Step, ...]:
-    """Write what the request says of the node; what it does not say stays as it is, unless it was ours."""
+    """Write what the request says of the node; what it does not say stays as it is."""
     directories = () if directory_was_there else (CONFIG,)
-    settings = rabbitmq_conf(request)
     steps: list[Step] = []
-    if settings or SETTINGS in ours.paths:
+    if request.config or request.definitions:
         inner = (f"{CONFIG}/conf.d", *directories)
-        content = settings.encode() if settings else None
-        steps.append(File(SETTINGS, content, expect=ours.digests, directories=inner))
+        steps.append(File(SETTINGS, _settings(request, ours).encode(), expect=ours.digests, directories=inner))
     if request.plugins is not None:
         content = enabled_plugins(request).encode()
         owned = File(PLUGINS, content, owner="rabbitmq", group="rabbitmq", expect=ours.digests, directories=directories)
@@ -116,6 +153,15 @@ def _configuration(request: Request, ours: Ours, *, directory_was_there: bool) -
         folder = LIMITS.rpartition("/")[0]
         steps.append(File(LIMITS, text.encode(), expect=ours.digests, directories=(folder,)))
     return tuple(steps)
+
+
+def _settings(request: Request, ours: Ours) -> str:
+    """Return the text of our settings file; it holds two wishes, and the one that is left out stays."""
+    earlier = [line for line in ours.settings.splitlines() if "=" in line and not line.startswith("#")]
+    pairs = [setting for line in earlier for setting, _ in (settings.typed(line),) if setting]
+    kept = tuple(pair for pair in pairs if pair.key != "load_definitions")
+    loads = DEFINITIONS if len(kept) < len(pairs) else ""
+    return rabbitmq_conf(replace(request, config=request.config or kept, definitions=request.definitions or loads))
 
 
 def _definitions(request: Request, ours: Ours, directories: tuple[str, ...]) -> File:

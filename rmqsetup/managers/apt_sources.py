@@ -209,12 +209,16 @@ def parse_origin(text: str) -> str:
 
 
 def without(file: str, text: str, lines: tuple[int, ...]) -> str:
-    """Return a source list without the entries that begin at `lines`; empty when no entry is left."""
+    """Return a source list without the entries that begin at `lines`; empty when no entry is left.
+
+    All other lines stay as they are, to the byte.
+    """
     stanzas = file.endswith(".sources")
     kept, doomed = [], False
-    for number, line in enumerate(text.splitlines(), 1):
-        doomed = number in lines or (stanzas and doomed and bool(line.strip()))
-        if not doomed:
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        ends = stanzas and doomed and not line.strip()  # the blank line that ended the stanza goes with it
+        doomed = number in lines or (stanzas and doomed and not ends)
+        if not doomed and not ends:
             kept.append(line)
-    rest = "\n".join(kept).strip("\n") + "\n"
+    rest = "".join(kept)
     return rest if parse_sources(file, rest) else ""

@@ -50,7 +50,7 @@ class File:
         """Write before packages (after them when a package makes the owner), remove after them."""
         if not self.exists:
             return Phase.WRITE if self.early else Phase.REMOVE
-        return Phase.WRITE if self.owner == "root" and self.group == "root" else Phase.OWNED
+        return Phase.WRITE if self.early or (self.owner == "root" and self.group == "root") else Phase.OWNED
 
     def query(self) -> tuple[Look, ...]:
         """Look at the file."""
