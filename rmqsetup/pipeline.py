@@ -25,9 +25,15 @@ from rmqsetup.steps.packages import Packages
 from rmqsetup.wishes import DATA, SETTINGS, SOURCES, Ours, Retirement, build
 
 
-def prepare(host: Host, request: Request, *, state: Path = STATE) -> Plan:
-    """Detect, resolve and plan; changes nothing. Raises whatever a stage raises."""
+def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = False) -> Plan:
+    """Detect, resolve and plan; changes nothing. Raises whatever a stage raises.
+
+    With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
+    """
     facts = detect(host)
+    if fresh:
+        bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=())
+        return build(resolve(bare, request, load(), ask(host)), bare, request, ours=Ours())
     resolution = resolve(facts, request, load(), ask(host))
     retired = () if resolution.source == "installed" else _retired(host, facts, resolution)
     settings = host.read(SETTINGS)
@@ -135,8 +141,8 @@ def _readable(state: Path) -> tuple[Receipt, ...]:
 def _retired(host: Host, facts: Facts, resolution: Resolution) -> tuple[Retirement, ...]:
     """Return the lists and keyrings that hold what must not stay, as they are and without it."""
     uris = {uri.rstrip("/") for served in resolution.served for uri in served.uris}
-    doomed = tuple(source for source in facts.sources if source.enabled and _is_doomed(source, uris))
-    lists = (_without(host, path, doomed) for path in dict.fromkeys(source.file for source in doomed))
+    doomed = tuple(source for source in facts.sources if _is_doomed(source, uris))
+    lists = (_without(host, path, doomed) for path in dict.fromkeys(s.file for s in doomed if s.enabled))
     unbound = [s for s in facts.sources if s.enabled and s not in doomed and not s.signed_by]
     if any("rabbitmq" in uri for source in unbound for uri in source.uris):
         return tuple(filter(None, lists))  # it lives by apt's machine-wide keys: without them apt would refuse it

@@ -97,7 +97,7 @@ class Journal:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         names = {path.stem for path in folder.glob("*.jsonl")}
         number = sum(name.startswith(stamp) for name in names)
-        self.path = folder / f"{stamp}{f'-{number + 1}' if number else ''}-{self._title}.jsonl"
+        self.path = folder / f"{stamp}{number + 1 if number else ''}-{self._title}.jsonl"
         self._append({**self._head, "id": self.path.stem, "started": _now()})
         return self.path
 
