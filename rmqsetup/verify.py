@@ -121,8 +121,8 @@ def verify(
     """Climb to a level: 0 packages, 1 service, 2 node, 3 listeners, 4 login, 5 messages.
 
     A service that starts and a node that boots are waited for, at most `wait` seconds in all. `told`
-    is told every rung as it ends. Looks only; what it makes on the node for the time of the messages it takes back. Raises nothing but what
-    the host raises: what does not hold is in the verification.
+    is told every rung as it ends. What is made on the node for the messages is taken back. Raises
+    nothing but what the host raises: what does not hold is in the verification.
     """
     climb = _Climb(host, target, Deadline.after(wait), ExitStack())
     rungs: list[Rung] = []

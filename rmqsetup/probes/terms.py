@@ -15,7 +15,7 @@ from typing import TypeAlias
 VERSION = 131
 """The first byte of every term."""
 
-MAX_DEPTH = 256
+MAX_DEPTH = 100
 """How deep terms may be nested; deeper ones come from no node and would exhaust Python's stack."""
 
 MAX_SIZE = 64 * 1024 * 1024
