@@ -55,7 +55,7 @@ class Packages:
     def query(self) -> tuple[Look, ...]:
         """List what is installed, and simulate the transaction once it is known."""
         looks: tuple[Look, ...] = (self._manager.list_command(),)
-        return looks if self.survey else (*looks, self._manager.simulate(self._wish()))
+        return looks if self.survey else (*looks, self._manager.simulate(self.wish()))
 
     def observe(self, answers: tuple[Answer, ...]) -> Packages:
         """Return the packages as they are."""
@@ -111,7 +111,8 @@ class Packages:
     def _manager(self) -> Manager:
         return manager(self.manager)
 
-    def _wish(self) -> Wish:
+    def wish(self) -> Wish:
+        """Return what the manager is asked for."""
         return Wish(
             install=self.want,
             purge=self.absent,
@@ -142,7 +143,7 @@ class Packages:
         installed = {p.name: p.version for p in observed.present if p.state is State.INSTALLED}
         held = tuple(op.name for op in operations if op.name in observed.hold)
         actions = [self._manager.release(held)] if held else []
-        actions += self._manager.carry_out(self._wish())
+        actions += self._manager.carry_out(self.wish())
         inverse = replace(
             self._inverse(),
             want=tuple(Package(op.name, installed[op.name]) for op in operations if op.name in installed),
