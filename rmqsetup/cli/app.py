@@ -68,7 +68,7 @@ def _main() -> Callable[..., None]:
             typer.echo(f"rmqsetup {__version__}")
             raise typer.Exit
 
-    def main(version: Any = False) -> None: ...
+    def main(version: object = False) -> None: ...
 
     option = typer.Option("--version", help="Show the version and exit.", callback=tell, is_eager=True)
     main.__annotations__["version"] = Annotated[bool, option]
@@ -78,7 +78,7 @@ def _main() -> Callable[..., None]:
 def _reader(found: Command) -> Callable[..., Words]:
     """Return a function with the signature that typer makes a command of."""
 
-    def words(**typed: Any) -> Words:
+    def words(**typed: object) -> Words:
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in typed.items()}
         said: Any = {name: value for name, value in given.items() if value is not None}
         return Words(found.name, **said)
@@ -120,10 +120,10 @@ def _switch(option: Option) -> Callable[[bool], bool | None]:
     return value
 
 
-def _one_of(option: Option) -> Callable[[Any], Any]:
+def _one_of(option: Option) -> Callable[[object], object]:
     """Refuse what is none of the choices, with the one that was meant."""
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         if value is not None and str(value) not in option.choices:
             from rmqsetup.codec import did_you_mean
 
@@ -143,7 +143,7 @@ def _offered(option: Option) -> tuple[str, ...]:
     return shipped()
 
 
-def _usage(error: Any, argv: tuple[str, ...]) -> UsageError:
+def _usage(error: Exception, argv: tuple[str, ...]) -> UsageError:
     """Put typer's words for a mistake into ours, with what was probably meant."""
     from rmqsetup.codec import did_you_mean
 
@@ -157,7 +157,8 @@ def _usage(error: Any, argv: tuple[str, ...]) -> UsageError:
             f"there is no command {said!r}{did_you_mean(said, known)}",
             hint=f"one of {', '.join(known)}; see: rmqsetup --help",
         )
-    message = str(error.format_message()).rstrip(".")
+    words: Any = error
+    message = str(words.format_message()).rstrip(".")
     flags = tuple(flag for option in found.options for flag in option.flags)
     unknown = getattr(error, "option_name", "")
     if unknown and unknown not in flags:

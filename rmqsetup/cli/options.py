@@ -5,13 +5,14 @@ Two readers follow it: `reading` for a line without mistakes, `app` (typer) for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What was typed; None was not. The names are those of `OPTIONS`."""
+class Words(NamedTuple):
+    """What was typed; None was not. The names are the fields of the options below.
+
+    Named tuples in this module, as in the catalog: a dataclass of this size costs milliseconds of every start.
+    """
 
     command: str = ""
     output: str = "text"

@@ -6,7 +6,6 @@ What each command does with it is in the file of its name.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,16 +22,16 @@ STATE = Path("/var/lib/rmqsetup")
 """Where receipts are; `receipt.STATE`, without the price of importing it."""
 
 
-@dataclass(slots=True)
 class Session:
-    """One command being carried out. `changing` is set once the machine is being changed."""
+    """One command being carried out. `changing` is set while the machine is being changed."""
 
-    words: Words
-    terminal: Terminal
-    host: Host
-    state: Path = STATE
-    root: bool = True
-    changing: bool = False
+    def __init__(self, words: Words, terminal: Terminal, host: Host, *, state: Path = STATE, root: bool = True) -> None:
+        self.words = words
+        self.terminal = terminal
+        self.host = host
+        self.state = state
+        self.root = root
+        self.changing = False
 
     @classmethod
     def here(cls, words: Words, terminal: Terminal) -> Session:

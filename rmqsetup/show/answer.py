@@ -5,12 +5,11 @@ How a result looks as text belongs to the modules of each noun.
 
 from __future__ import annotations
 
-import json as encoder
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime
+from dataclasses import fields, is_dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.show.terminal import Terminal
@@ -21,8 +20,7 @@ SCHEMA = 1
 _PASSWORD = re.compile(r"(?<=://)[^/@\s:]*:?[^/@\s]*@")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a command answers: `text` and `data` are made only when wanted.
 
     `status` is ok, changed, unchanged, pending, failed or stopped. An error decides status and exit code.
@@ -54,6 +52,8 @@ def exit_code(answer: Answer) -> int:
 
 def envelope(answer: Answer) -> str:
     """Return the answer as JSON, the same keys for every command."""
+    import json
+
     error = answer.error
     body = {
         "schema": SCHEMA,
@@ -63,7 +63,7 @@ def envelope(answer: Answer) -> str:
         "data": plain(answer.data()),
         "errors": [_error(error)] if error else [],
     }
-    return veiled(encoder.dumps(body, indent=2, ensure_ascii=False))
+    return veiled(json.dumps(body, indent=2, ensure_ascii=False))
 
 
 def told(error: RmqsetupError, terminal: Terminal) -> str:
@@ -86,17 +86,15 @@ def veiled(text: str) -> str:
 def plain(value: object) -> object:
     """Return a value as JSON-ready data, every field of it. Cheaper than `codec`, which is for reading back."""
     if isinstance(value, Enum):
-        return plain(value.value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {name: plain(item) for name, item in zip(value._fields, value, strict=True)}
+        value = value.value
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        value = dict(zip(value._fields, value, strict=True))
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value if value is None or isinstance(value, bool | int | float) else str(value)

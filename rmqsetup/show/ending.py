@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.show.answer import plain
@@ -17,16 +16,14 @@ if TYPE_CHECKING:
     from rmqsetup.verify import Verification
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(NamedTuple):
     """A directory that stays; `size` in bytes."""
 
     path: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Remains:
+class Remains(NamedTuple):
     """What stays on a machine after an uninstall; empty where there is none."""
 
     directories: tuple[Directory, ...] = ()

@@ -62,7 +62,7 @@ class Progress(AbstractContextManager["Progress"]):
 class LiveProgress(Progress):
     """Adds the running step below the lines, with a clock, and apt's percent where it tells it."""
 
-    def __enter__(self) -> LiveProgress:
+    def __enter__(self) -> LiveProgress:  # noqa: PYI034 - typing.Self is of Python 3.11
         """Begin to move."""
         from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 WIDTH = 80
 """Columns where no terminal says otherwise."""
@@ -23,8 +22,7 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(NamedTuple):
     """The three streams. `colour` and `live` (things that move) are about standard error, `colours` about output."""
 
     out: TextIO
@@ -56,7 +54,7 @@ class Terminal:
 
     def speaking(self, *, quiet: bool) -> Terminal:
         """Return this terminal for a command that says everything, or only what went wrong."""
-        return replace(self, quiet=quiet)
+        return self._replace(quiet=quiet)
 
     def put(self, text: str) -> None:
         """Print data."""
@@ -96,9 +94,5 @@ def _width() -> int:
     told = os.environ.get("COLUMNS", "")
     if told.isascii() and told.isdigit() and int(told):
         return min(max(int(told), 40), WIDEST)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            return min(max(os.get_terminal_size(stream.fileno()).columns, 40), WIDEST)
-        except (OSError, ValueError):
-            continue  # not a terminal
-    return WIDTH
+    stream = next((each for each in (sys.stdout, sys.stderr) if each.isatty()), None)
+    return min(max(os.get_terminal_size(stream.fileno()).columns, 40), WIDEST) if stream else WIDTH
