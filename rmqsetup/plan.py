@@ -5,7 +5,7 @@ What a resolution asks for, as states, is in `wishes`; carrying them out belongs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from rmqsetup import __version__
@@ -15,6 +15,7 @@ from rmqsetup.host import Host, look
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import Resolution
 from rmqsetup.steps import AnyStep, Change, Step
+from rmqsetup.steps.packages import Packages
 
 SCHEMA = 1
 """Version of the form of plans and receipts."""
@@ -79,9 +80,24 @@ def undo(inverses: tuple[Step, ...], title: str) -> Plan:
 
 def _item(step: Step, host: Host) -> Item:
     try:
-        return Item(step, step.diff(observe(step, host)))
+        change = step.diff(observe(step, host))
     except RmqsetupError as error:
         return Item(step, Change(), error)
+    return Item(step, _foretold(change, host))
+
+
+def _foretold(change: Change, host: Host) -> Change:
+    """Add what the package manager would do by the indices it has; where they are too old to tell, leave it out.
+
+    Nothing is refused by old indices: `apply` fetches new ones, and looks again before it acts.
+    """
+    if not isinstance(change.then, Packages):
+        return change
+    try:
+        details = change.then.diff(observe(change.then, host)).details
+    except RmqsetupError:
+        return change
+    return replace(change, details=details)
 
 
 def _absorb(older: Step, newer: Step) -> Step:

@@ -82,7 +82,9 @@ class Packages:
         gone = tuple(name for name in self.absent if name not in observed.absent)
         if not missing and not gone:
             return self._marks(observed)
-        words = " and ".join(filter(None, (_phrase("install", map(str, missing)), _phrase("purge", gone))))
+        leading = sorted(gone, key=lambda name: not _matches(name, (self.hold_back, *self.family)))
+        phrases = (_phrase("install", map(str, missing)), _phrase("purge", tuple(leading)))
+        words = " and ".join(filter(None, phrases))
         if self.survey:
             refresh = (self._manager.refresh(self.lock_timeout),) if missing else ()
             step = replace(self, absent=gone, survey=False)
