@@ -100,7 +100,9 @@ class FakeHost:
         raise AssertionError(f"a probe removes {remove.path}")
 
 
-def refuses_only_with(error: type[Exception], parse: Callable[[bytes], object], data: bytes) -> None:
+def refuses_only_with(
+    error: type[Exception] | tuple[type[Exception], ...], parse: Callable[[bytes], object], data: bytes
+) -> None:
     """Hold a parser to its word: an answer, or its one error with a sentence in it."""
     try:
         parse(data)

@@ -30,7 +30,7 @@ def node_status(host: Host, address: NodeAddress) -> NodeStatus:
     result = host.run(Command(argv, timeout=DEADLINE))
     if result.ok:
         return parse_status(result.stdout, address.name)
-    if "rabbit application is not running" in result.stdout + result.stderr:
+    if "requires the 'rabbit' app to be running" in result.stderr:
         return NodeStatus(address.name, NodeState.STOPPED, way=Way.COMMAND_LINE)
     raise ProbeError("rabbitmqctl cannot tell how the node is", cause=result.tail(), looked_at=(str(result.command),))
 

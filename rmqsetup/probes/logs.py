@@ -15,7 +15,7 @@ DIRECTORY = "/var/log/rabbitmq"
 LINES = 6
 """How many lines are worth showing."""
 
-_LINE = re.compile(r"^(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d) )?(?:\[(\w+)\] )?(?:<[\d.]+> )?(.*)$")
+_LINE = re.compile(r"^(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d) )?(?:\[(\w+)\] )?(?:<[\d.]+> ?)?(.*)$")
 _GRAVE = ("warning", "error", "critical", "alert", "emergency")
 _BAD = re.compile(r"BOOT FAILED|[Ee]rror|ERROR|refus|[Ee]xception|denied|not found|not enabled|timed out|[Ff]ailed")
 _NOISE = re.compile(
@@ -34,7 +34,6 @@ def last_words(host: Host, node: str, *, since: float = 0.0, running: bool = Fal
     """
     if running:
         return _told(f"{node}.log", _tail(host, f"{node}.log"), since)
-    journal = Command(("journalctl", "-q", "--no-pager", "-n", "60", "-o", "cat", "-u", "rabbitmq-server"), timeout=15)
     found = [
         *_told("rabbitmq-server.log", _tail(host, "rabbitmq-server.log"), since),
         *_told(f"{node}.log", _tail(host, f"{node}.log"), since),
@@ -42,7 +41,7 @@ def last_words(host: Host, node: str, *, since: float = 0.0, running: bool = Fal
     if _modified(host, "rabbitmq-server.error.log") >= since:
         found += _told("rabbitmq-server.error.log", _tail(host, "rabbitmq-server.error.log"), 0.0)
     if not found:
-        found += _told("journal", host.run(journal).stdout, since)
+        found += _told("journal", _journal(host, since), 0.0)
     return tuple(found[:LINES])
 
 
@@ -81,6 +80,11 @@ def _tail(host: Host, name: str) -> str:
     """Return the end of a log, however long it has grown."""
     result = host.run(Command(("tail", "-n", "200", f"{DIRECTORY}/{name}"), timeout=10))
     return result.stdout if result.ok else ""
+
+
+def _journal(host: Host, since: float) -> str:
+    asked = ("journalctl", "-q", "--no-pager", "-n", "60", "-o", "cat", "-u", "rabbitmq-server")
+    return host.run(Command((*asked, "--since", f"@{int(since)}"), timeout=15)).stdout
 
 
 def _modified(host: Host, name: str) -> float:
