@@ -324,17 +324,23 @@ def _guard(resolution: Resolution, case: _Case) -> Resolution:
     if not server or server.state is State.CONFIGURATION:
         return resolution
     here, there = upstream(server.version), resolution.rabbitmq
-    if not case.catalog.can_upgrade(rabbitmq=here, to=there):
-        hops = _hops(case.catalog, series(here), series(there))
-        keep = "keep the installed series, or uninstall first (the data are kept aside)"
+    if case.catalog.can_upgrade(rabbitmq=here, to=there):
+        return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {here} is installed now"))
+    keep = "keep the installed series, or uninstall first (the data are kept aside)"
+    hops = _hops(case.catalog, series(here), series(there))
+    if len(hops) < 2:
         raise UnsupportedError(
-            f"RabbitMQ {here} cannot become {there} in one step",
-            cause=f"RabbitMQ goes from series to series: {' → '.join(hops)}"
-            if hops
-            else "a node does not start on the data of a newer release, and no way leads back",
-            hint=f"go to {hops[1]} first: --rabbitmq {hops[1]}; or {keep}" if len(hops) > 1 else keep,
+            f"RabbitMQ {here} cannot become {there}",
+            cause="no supported upgrade leads there, and a node never starts on the data of a newer release",
+            hint=keep,
         )
-    return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {here} is installed now"))
+    row = case.catalog.series_named(hops[0])
+    first = row.upgrades_from_release if row and len(hops) == 2 else hops[1]
+    raise UnsupportedError(
+        f"RabbitMQ {here} cannot become {there} in one step",
+        cause=f"RabbitMQ goes from series to series: {' → '.join(hops)}",
+        hint=f"go to {first} first: --rabbitmq {first}; or {keep}",
+    )
 
 
 def _hops(catalog: Catalog, here: str, there: str) -> tuple[str, ...]:
