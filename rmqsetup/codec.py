@@ -141,9 +141,16 @@ def did_you_mean(word: str, known: tuple[str, ...]) -> str:
 @lru_cache(maxsize=1)
 def _converter() -> Converter:
     from cattrs import Converter
+    from cattrs.cols import (
+        is_namedtuple,
+        namedtuple_dict_structure_factory,
+        namedtuple_dict_unstructure_factory,
+    )
 
     converter = Converter(omit_if_default=True, unstruct_collection_overrides={tuple: list})
     converter.register_structure_hook_factory(is_dataclass, _reader)
+    converter.register_structure_hook_factory(is_namedtuple, namedtuple_dict_structure_factory)
+    converter.register_unstructure_hook_factory(is_namedtuple, namedtuple_dict_unstructure_factory)
     for kind in _WORDS:
         converter.register_structure_hook(kind, _read_plain)
     converter.register_structure_hook(bytes, _read_bytes)

@@ -310,10 +310,14 @@ def private_apt(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_apt_reads_the_list_without_complaint(tmp_path):
     private_apt(tmp_path, "true")
     (tmp_path / "etc/sources.d/rabbitmq.sources").write_text(text(plan(), SOURCES))
-    said = private_apt(tmp_path, "apt-get", "indextargets", "--format", "$(SITE) $(REPO_URI) $(SIGNED_BY) $(CODENAME)")
+    for path in ("rabbitmq-server", "rabbitmq-erlang"):  # apt lists only what it holds
+        offer(tmp_path, f"https://deb1.rabbitmq.com/{path}/debian/trixie/dists/trixie", "RabbitMQ", {"x": "1"})
+    said = private_apt(tmp_path, "apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(ARCHITECTURE)")
     assert (said.returncode, said.stderr) == (0, "")
-    assert f"https://deb1.rabbitmq.com/rabbitmq-server/debian/trixie/ {KEYRING}" in said.stdout
-    assert f"https://deb2.rabbitmq.com/rabbitmq-erlang/debian/trixie/ {KEYRING}" in said.stdout
+    assert set(said.stdout.splitlines()) == {
+        "https://deb1.rabbitmq.com/rabbitmq-server/debian/trixie/ main amd64",
+        "https://deb1.rabbitmq.com/rabbitmq-erlang/debian/trixie/ main amd64",
+    }
 
 
 @apt
