@@ -107,7 +107,10 @@ class Manager(Protocol):
         """Install or purge."""
 
     def mend(self, hold_back: str) -> Command:
-        """Finish what an interrupted transaction left half configured."""
+        """Finish what an interrupted transaction left half configured, as far as that goes."""
+
+    def complete(self, wish: Wish) -> Command:
+        """Install what packages that an interrupted transaction left unpacked still lack."""
 
     def hold(self, names: tuple[str, ...]) -> Command:
         """Keep packages at their versions."""

@@ -17,7 +17,8 @@ _ENVIRONMENT = (
 )
 _CONFFILES = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
 _PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20", "-o", "Acquire::Retries=1")
-_BUSY = ("Could not get lock", "Unable to acquire the dpkg frontend lock", "is another process using it")
+_QUIETLY = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE)
+_BUSY = ("Could not get lock", "is another process using it")
 _LIST = ("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n")
 
 TRANSACTION_SECONDS = 1800.0
@@ -56,19 +57,26 @@ class Apt:
 
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install (the start of the service refused meanwhile) or purge (data directories kept)."""
-        words = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE, *_words(wish))
-        run = _apt(*words, lock_timeout=wish.lock_timeout)
+        run = _apt(*_QUIETLY, *_words(wish), lock_timeout=wish.lock_timeout)
         return (_guarded(run, wish.hold_back, wish.keep, purge=bool(wish.purge)),)
 
     def mend(self, hold_back: str) -> Command:
-        """Run `dpkg --configure -a`, the start of the service refused meanwhile."""
+        """Run `dpkg --configure -a`, the start of the service refused meanwhile.
+
+        It fails where a package was unpacked before what it depends on: then there is more to do, not an end.
+        """
         run = Command(
             ("dpkg", "--configure", "-a", "--force-confdef", "--force-confold"),
             env=_ENVIRONMENT,
             timeout=TRANSACTION_SECONDS,
             busy=_BUSY,
         )
-        return _guarded(run, hold_back, (), purge=False)
+        return replace(_guarded(run, hold_back, (), purge=False), weighed=True)
+
+    def complete(self, wish: Wish) -> Command:
+        """Run `apt-get --fix-broken install` without names: with names apt refuses while something is broken."""
+        run = _apt(*_QUIETLY, "--fix-broken", "install", lock_timeout=wish.lock_timeout)
+        return replace(_guarded(run, wish.hold_back, wish.keep, purge=False), weighed=True)
 
     def hold(self, names: tuple[str, ...]) -> Command:
         """Set dpkg's own mark, which apt honours, without opening apt's cache."""

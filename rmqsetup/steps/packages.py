@@ -86,9 +86,8 @@ class Packages:
         phrases = (_phrase("install", map(str, missing)), _phrase("purge", tuple(leading)))
         words = " and ".join(filter(None, phrases))
         if self.survey:
-            refresh = (self._manager.refresh(self.lock_timeout),) if missing else ()
             step = replace(self, absent=gone, survey=False)
-            return Change((*self._mend(observed), *refresh), None, words, gone, then=step)
+            return Change(self._prepare(observed, installs=bool(missing)), None, words, gone, then=step)
         self._refuse(observed)
         return self._transact(observed, gone, words)
 
@@ -125,9 +124,13 @@ class Packages:
             lock_timeout=self.lock_timeout,
         )
 
-    def _mend(self, observed: Packages) -> tuple[Action, ...]:
-        broken = any(p.state is State.BROKEN for p in observed.present)
-        return (self._manager.mend(self.hold_back),) if broken else ()
+    def _prepare(self, observed: Packages, *, installs: bool) -> tuple[Action, ...]:
+        """Return what comes before the simulation: mending what was interrupted, and fresh indices."""
+        its, broken = self._manager, any(p.state is State.BROKEN for p in observed.present)
+        mend = (its.mend(self.hold_back),) if broken else ()
+        refresh = (its.refresh(self.lock_timeout),) if installs else ()
+        complete = (its.complete(self.wish()),) if broken and installs else ()
+        return (*mend, *refresh, *complete)
 
     def _marks(self, observed: Packages) -> Change:
         """Set and lift holds, when everything is installed as wished."""
@@ -151,7 +154,6 @@ class Packages:
             want=tuple(Package(op.name, installed[op.name]) for op in operations if op.name in installed),
             absent=tuple(op.name for op in operations if op.new and op.name not in installed),
             hold=held,
-            downgrade=True,
         )
         details = tuple(_describe(op) for op in operations) or gone
         return Change(tuple(actions), inverse, words, details, then=replace(self, survey=True, absent=gone))
@@ -193,6 +195,7 @@ class Packages:
             ours=("*",),
             keep=self.keep,
             hold_back=self.hold_back,
+            downgrade=True,  # also of the inverse of a mere hold: it may absorb that of an upgrade
             lock_timeout=self.lock_timeout,
         )
 
