@@ -59,6 +59,7 @@ def carry_out(session: Session) -> int:
     except RmqsetupError as error:
         answer = Answer(words.command, error=error)
     except KeyboardInterrupt:
+        session.terminal.end_line()
         answer = Answer(words.command, error=session.interrupted())
     except BrokenPipeError:
         raise

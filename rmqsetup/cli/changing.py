@@ -45,8 +45,9 @@ def take_back(session: Session, plan: Plan, names: tuple[str, ...], *, purge: bo
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
 
-    seen = preview(plan, session.host)
-    doomed = remains(session.host, session.state) if purge else None
+    with session.terminal.meanwhile("Looking at what is there …"):
+        seen = preview(plan, session.host)
+        doomed = remains(session.host, session.state) if purge else None
     agreed(session, seen)
     if doomed and doomed.directories and not session.agreed(ending.purge_question(doomed)):
         raise StoppedError("stopped, nothing was changed", hint="without --purge the data stay")

@@ -29,9 +29,9 @@ def run(session: Session) -> Answer:
     if session.words.recipe != "-":
         session.request()  # a mistake in it is told before sudo asks for a password
     session.become_root()
-    session.terminal.say("Looking at this machine and at what is offered for it …")
-    plan = prepare(session.host, session.request(), state=session.state)
-    seen = preview(plan, session.host)
+    with session.terminal.meanwhile("Looking at this machine and at what is offered for it …"):
+        plan = prepare(session.host, session.request(), state=session.state)
+        seen = preview(plan, session.host)
     if not seen.changes:
         return _unchanged(session, plan)
     agreed(session, seen)

@@ -44,7 +44,7 @@ class Session:
         """Return what to say after ctrl-C."""
         if self.changing:
             return StoppedError("stopped", hint="the same command again finishes it; rmqsetup undo takes it back")
-        return StoppedError("stopped", hint="nothing was changed")
+        return StoppedError("stopped, nothing was changed")
 
     def become_root(self) -> None:
         """Go on as root, through sudo where that is needed; does not return then. Raises `UsageError`."""

@@ -70,7 +70,8 @@ def told(error: RmqsetupError, terminal: Terminal) -> str:
     """Return an error as text: what, why, what was looked at, what to type."""
     from rmqsetup.show.layout import wrapped
 
-    lines = [wrapped(f"{terminal.paint('error', talk=True)}: {error.message}", terminal.width, rest="  ")]
+    head = "" if error.code == "stopped" else f"{terminal.paint('error', talk=True)}: "
+    lines = [wrapped(f"{head}{error.message}", terminal.width, rest="  ")]
     for name, text in (("cause", error.cause), ("looked at", "\n".join(error.looked_at)), ("hint", error.hint)):
         if text:
             column = " " * 13

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.show.answer import plain
-from rmqsetup.show.layout import columns, pairs, size
+from rmqsetup.show.layout import columns, pairs, size, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.apply import Report
@@ -33,21 +33,15 @@ class Remains(NamedTuple):
 
 def installed(report: Report, found: Verification | None, terminal: Terminal) -> str:
     """Return the end of an install: where things are, what to type next."""
-    plan = report.plan
-    parts = [
-        f"\n{_headline(plan, found)}",
-        pairs(_places(report, found), terminal.width),
-        "Next",
-        columns(_next(found)),
-    ]
-    return "\n\n".join(parts[:2]) + "\n\n" + "\n".join(parts[2:])
+    head = wrapped(_headline(report.plan, found), terminal.width)
+    if terminal.quiet:
+        return head
+    return f"\n{head}\n\n{pairs(_places(report, found), terminal.width)}\n\nNext\n{columns(_next(found))}"
 
 
 def unchanged(plan: Plan, found: Verification | None) -> str:
     """Return the one line of an install that had nothing to do."""
-    pair = (
-        f"RabbitMQ {plan.resolution.rabbitmq} on Erlang {plan.resolution.erlang}" if plan.resolution else "everything"
-    )
+    pair = _pair(plan)
     seen = _seen(found)
     return f"Nothing to do: {pair} is as wished{f', {seen}' if seen else ''}." if not found or found.ok else ""
 
@@ -58,6 +52,8 @@ def taken_back(report: Report, left: Remains, terminal: Terminal) -> str:
         return ""
     done = "Everything rmqsetup did is taken back." if report.plan.title == "uninstall" else "Taken back."
     lines = [done if report.changed else "Nothing was left to take back."]
+    if terminal.quiet:
+        return lines[0]
     if report.plan.title != "uninstall":
         return "\n".join([*lines, f"  receipt  {report.receipt}"] if report.receipt else lines)
     rows = [(each.path, size(each.size)) for each in left.directories]
@@ -129,11 +125,16 @@ def _report(report: Report) -> dict[str, object]:
 
 
 def _headline(plan: Plan, found: Verification | None) -> str:
-    pair = f"RabbitMQ {plan.resolution.rabbitmq} on Erlang {plan.resolution.erlang}" if plan.resolution else "RabbitMQ"
+    pair = _pair(plan)
     seen = _seen(found)
     if seen:
         return f"{pair} is installed; {seen}."
     return f"{pair} is installed; it was not verified." if not found else f"{pair} is installed, and not started."
+
+
+def _pair(plan: Plan) -> str:
+    found = plan.resolution
+    return f"RabbitMQ {found.rabbitmq} on Erlang {found.erlang}" if found else "RabbitMQ"
 
 
 def _seen(found: Verification | None) -> str:
@@ -154,13 +155,14 @@ def _places(report: Report, found: Verification | None) -> tuple[tuple[str, str]
     from rmqsetup.wishes import CONFIG, DATA
 
     status = found.status if found else None
-    files = [step.path for step in report.plan.steps if isinstance(step, File) and step.path.startswith(f"{CONFIG}/")]
+    files = [step.path for step in report.plan.steps if isinstance(step, File) and step.exists]
+    ours = [path.removeprefix(f"{CONFIG}/") for path in files if path.startswith(f"{CONFIG}/")]
     listeners = status.listeners if status else ()
     return (
         ("node", status.name if status else ""),
         ("clients", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if one.amqp)),
         ("management", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if _web(one))),
-        ("config", ", ".join((f"{CONFIG}/rabbitmq.conf", *files))),
+        ("config", f"{CONFIG} ({', '.join(ours)})" if ours else CONFIG),
         ("data", DATA[0]),
         ("logs", DATA[1]),
         ("receipt", report.receipt),
@@ -183,9 +185,9 @@ def _next(found: Verification | None) -> tuple[tuple[str, ...], ...]:
     started = () if found and found.level else (("systemctl start rabbitmq-server", "start the broker"),)
     return (
         *started,
-        ("rmqsetup status", "how the broker is, on one screen"),
-        ("rabbitmqctl add_user NAME", "a user for other machines: guest is for this one"),
-        ("rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "and what it may do"),
+        ("rmqsetup status", "how the broker is"),
+        ("rabbitmqctl add_user NAME", "guest may only log in here"),
+        ("rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),
         ("rmqsetup uninstall", "take everything back"),
     )
 

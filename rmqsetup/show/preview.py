@@ -18,7 +18,7 @@ _GROUPS = (
     ("Stop", (Phase.STOP,)),
     ("Configuration", (Phase.WRITE,)),
     ("Packages", (Phase.PACKAGES,)),
-    ("Configuration", (Phase.OWNED,)),
+    ("The broker's own files", (Phase.OWNED,)),
     ("Remove", (Phase.REMOVE,)),
     ("Service", (Phase.START,)),
     ("Node", (Phase.NODE,)),
@@ -85,7 +85,7 @@ def _item(item: Item, terminal: Terminal, *, talk: bool) -> str:
 
     change = item.change
     lines = [f"  {change.words or item.step.key}"]
-    lines += [told(detail) for detail in change.details]
+    lines += [told(detail) for detail in _together(change.details)]
     if change.conflict:
         lines.append(told(f"{terminal.paint('warning', talk=talk)}: {change.conflict}"))
     if change.warning:
@@ -95,6 +95,18 @@ def _item(item: Item, terminal: Terminal, *, talk: bool) -> str:
     if item.error:
         lines.append(told(f"{terminal.paint('failed', talk=talk)}: {item.error.message}"))
     return "\n".join(lines)
+
+
+def _together(details: tuple[str, ...]) -> tuple[str, ...]:
+    """Return details with packages of one version and origin on one line: Erlang comes in many parts."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for detail in details:
+        words = detail.split(" ", 2)
+        verb, name, rest = words if words[0] == "remove" and len(words) > 2 else ("", *detail.partition(" ")[::2])
+        groups.setdefault((verb, rest), []).append(name)
+    return tuple(
+        " ".join(filter(None, (verb, ", ".join(names), rest))) for (verb, rest), names in groups.items()
+    )  # fmt: skip
 
 
 def _undoable(item: Item) -> bool:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rmqsetup.apply import Outcome
     from rmqsetup.show.terminal import Terminal
 
+_STATUS = ("dlstatus:", "pmstatus:", "pmconffile:")
+"""How lines of apt's own status stream begin: for programs, not for people."""
+
 
 class Progress(AbstractContextManager["Progress"]):
     """Tells in plain lines; what moves is in `LiveProgress`. It is the `Watcher` of `apply`."""
@@ -25,6 +28,8 @@ class Progress(AbstractContextManager["Progress"]):
     def __init__(self, terminal: Terminal, *, verbose: bool = False) -> None:
         self.terminal = terminal
         self.verbose = verbose
+        self._words = ""
+        self._open = False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -32,13 +37,16 @@ class Progress(AbstractContextManager["Progress"]):
         """Stop telling."""
 
     def begins(self, words: str) -> None:
-        """Say what begins, so that a log shows where a long step stands."""
-        self.terminal.say(f"  {words} …")
+        """Say what begins, so that a log shows where a long step stands; its end comes on the same line."""
+        self._close()
+        self._words = words
+        self._open = not self.verbose
+        self.terminal.say(f"  {words} …", end="" if self._open else "\n")
 
     def says(self, line: str) -> None:
         """Repeat what the package manager prints, when everything is wanted; waiting is always told."""
-        if line.startswith("waiting: ") or (self.verbose and not line.startswith(("dlstatus:", "pmstatus:"))):
-            self.terminal.say(f"  | {line}")
+        if line.startswith("waiting: ") or (self.verbose and not line.startswith(_STATUS)):
+            self._line(f"  | {line}")
 
     def ends(self, outcome: Outcome) -> None:
         """Say how a step ended; one that had nothing to do only when everything is wanted."""
@@ -46,16 +54,24 @@ class Progress(AbstractContextManager["Progress"]):
 
         if outcome.status is Status.SKIPPED or (outcome.status is Status.UNCHANGED and not self.verbose):
             return
-        self._line(self.ended(outcome))
+        ended = f"{self.terminal.paint(outcome.status.value, talk=True)}, {seconds(outcome.seconds)}"
+        if self._open:
+            self._open = False
+            self.terminal.say(f" {ended}")
+        else:
+            self._line(f"  {self._words or outcome.words or outcome.key} … {ended}")
+        self._words = ""
+        if outcome.note:
+            self._line(wrapped(outcome.note, self.terminal.width, first="    ", rest="    "))
 
-    def ended(self, outcome: Outcome) -> str:
-        """Return the line of a step that ended, with what is to be known about it."""
-        word = self.terminal.paint(f"{outcome.status.value:<9}", talk=True)
-        line = f"  {word}  {outcome.words or outcome.key}, {seconds(outcome.seconds)}"
-        notes = wrapped(outcome.note, self.terminal.width, first=" " * 13, rest=" " * 13) if outcome.note else ""
-        return f"{line}\n{notes}" if notes else line
+    def _close(self) -> None:
+        """End a line that is still open."""
+        if self._open:
+            self.terminal.say("")
+            self._open = False
 
     def _line(self, text: str) -> None:
+        self._close()
         self.terminal.say(text)
 
 
@@ -65,20 +81,14 @@ class LiveProgress(Progress):
     def __enter__(self) -> LiveProgress:  # noqa: PYI034 - typing.Self is of Python 3.11
         """Begin to move."""
         from rich.console import Console
-        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
+        from rich.progress import SpinnerColumn, TextColumn
 
         console = Console(file=self.terminal.err, no_color=not self.terminal.colour, highlight=False, markup=False)
-        self._bar: Bar = Bar(
-            SpinnerColumn("line", style="none"),
-            TextColumn("{task.description}", markup=False, style="none"),
-            BarColumn(20, style="none", complete_style="none", pulse_style="none", finished_style="none"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
+        spinner = SpinnerColumn("line", style="none")
+        words = TextColumn("{task.description} … {task.elapsed:.0f} s {task.fields[told]}", style="none", markup=False)
+        self._bar: Bar = Bar(spinner, words, console=console, transient=True)
         self._task: TaskID | None = None
-        self._words = ""
         self._bar.start()
         return self
 
@@ -90,26 +100,31 @@ class LiveProgress(Progress):
 
     def begins(self, words: str) -> None:
         """Let the step move."""
+        self._stop()
         self._words = words
-        self._task = self._bar.add_task(words, total=None)
+        self._task = self._bar.add_task(words, total=None, told="")
 
     def says(self, line: str) -> None:
-        """Move by apt's own percent: to 100 the download, to 200 the unpacking."""
+        """Tell apt's own percent: to 100 the download, to 200 the unpacking."""
         from rmqsetup.managers.apt import parse_progress
 
         told = parse_progress(line)
         if told and self._task is not None:
             percent, words = told
-            self._bar.update(self._task, total=200, completed=percent, description=f"{self._words}: {words}"[:52])
+            share = f"download {percent:.0f} %" if percent < 100 else f"{percent - 100:.0f} %, {words}"
+            self._bar.update(self._task, told=share)
         elif line.startswith("waiting: "):
             self._line(f"  {line}")
 
     def ends(self, outcome: Outcome) -> None:
         """Take the moving step away and leave its line."""
+        self._stop()
+        super().ends(outcome)
+
+    def _stop(self) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
-        super().ends(outcome)
 
     def _line(self, text: str) -> None:
         from rich.text import Text

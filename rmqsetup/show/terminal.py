@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
 WIDTH = 80
@@ -62,21 +64,47 @@ class Terminal(NamedTuple):
             self.out.write(f"{text}\n")
             self.out.flush()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, end: str = "\n") -> None:
         """Print talk, unless only what went wrong is wanted."""
         if not self.quiet:
-            self.tell(text)
+            self.tell(text, end=end)
 
-    def tell(self, text: str) -> None:
+    def tell(self, text: str, *, end: str = "\n") -> None:
         """Print talk that must be heard."""
-        self.err.write(f"{text}\n")
+        self.err.write(f"{text}{end}")
         self.err.flush()
 
     def ask(self, question: str) -> bool:
-        """Ask a question to be answered with yes or no; anything but a yes is a no."""
+        """Ask a question to be answered with yes or no. Only a yes is one; what was typed too early is no answer."""
+        import termios
+
+        if sys.stdin.isatty():
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
         self.err.write(f"{question} [y/N] ")
         self.err.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        typed = sys.stdin.readline()
+        if not typed:
+            self.err.write("\n")  # ctrl-D leaves the line open
+        return typed.strip().lower() in ("y", "yes")
+
+    @contextmanager
+    def meanwhile(self, text: str) -> Iterator[None]:
+        """Say what takes a moment, on a terminal, and take it off again."""
+        shown = self.live and not self.quiet
+        if shown:
+            self.err.write(text)
+            self.err.flush()
+        try:
+            yield
+        finally:
+            if shown:
+                self.err.write("\r\x1b[K")
+                self.err.flush()
+
+    def end_line(self) -> None:
+        """Begin a line of its own after the ^C that a terminal shows."""
+        if self.live:
+            self.tell("")
 
     def flush(self) -> None:
         """Let everything that was said be seen before another program takes over."""
