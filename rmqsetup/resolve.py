@@ -20,7 +20,7 @@ from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
-from rmqsetup.version import Precision, Wanted, series, upstream
+from rmqsetup.version import Precision, Wanted, upstream
 
 SERVER = "rabbitmq-server"
 FAMILY = (SERVER, "erlang-*")
@@ -125,7 +125,8 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resol
     `NetworkError` when the one source that was asked for does not answer; `TrustError` from `ask`.
     """
     case = _Case(facts, request, catalog, _place(facts, catalog))
-    return _installed(case) or _guard(_choose(case, ask), case)
+    found = _installed(case) or _guard(_choose(case, ask), case)
+    return replace(found, warnings=(*found.warnings, *_strays(facts)))
 
 
 def _choose(case: _Case, ask: Ask) -> Resolution:
@@ -217,6 +218,12 @@ def _configured(case: _Case) -> bool:
     return any(source.enabled and any(uri.startswith(bases) for uri in source.uris) for source in case.facts.sources)
 
 
+def _strays(facts: Facts) -> tuple[str, ...]:
+    """Warn of programs that no package owns: a shell may find them first."""
+    paths = (f"{stray.path}{f' ({stray.version})' if stray.version else ''}" for stray in facts.strays)
+    return tuple(f"{path} belongs to no package, and may be found before the one that does" for path in paths)
+
+
 def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
     """Warn of retired repositories where nothing is to be replaced."""
     names = {row.id: row for row in catalog.retired}
@@ -277,9 +284,9 @@ def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
     erlangs = tuple(o.version for s in surveys for o in s.offers if o.package == "erlang-base")
     own = "" if erlangs else case.own("erlang-base") or case.row.erlang
     pair = pairing.choose(case.request, _within_reach(servers, case), erlangs or ((own,) if own else ()))
-    lack = f"{source.title} has no Erlang for {case.row.name} on {case.facts.architecture}" if own else ""
+    lack = _lack(case, source) if own else ""
     if not pair.rabbitmq:
-        return _impossible(case, source, replace(pair, problem=f"{pair.problem}{f'; {lack}' if lack else ''}"))
+        return _impossible(case, source, _without_erlang(pair, lack, servers) if own else pair)
     offered = {o.package for s in surveys for o in s.offers if o.version == pair.erlang}
     erlang = tuple(Package(name, pair.erlang) for name in ERLANG if erlangs and name in offered)
     origins = dict.fromkeys(name for s in surveys for name in (s.label, s.origin) if name)
@@ -295,6 +302,29 @@ def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
         key=answer.key,
         warnings=(*case.place.warnings, *pair.warnings),
         reasons=(*filter(None, words), *pair.reasons),
+    )
+
+
+def _lack(case: _Case, source: Source) -> str:
+    """Say that a source has no Erlang for a machine, and of one that has it and cannot be trusted."""
+    arch = case.facts.architecture
+    others = (row for row in case.catalog.repositories if row.id in case.row.repositories and not row.key)
+    names = {row.source for row in others if row.provides == "erlang" and row.serves(arch)}
+    unpinned = "".join(
+        f" ({known.name} has, but the full fingerprint of its key is not known, so it is not used)"
+        for known in case.catalog.sources
+        if known.id in names
+    )
+    return f"{source.title} has no Erlang for {case.row.name} on {arch}{unpinned}"
+
+
+def _without_erlang(pair: Pair, lack: str, servers: tuple[str, ...]) -> Pair:
+    """Say what is amiss where the Erlang would have to be the distribution's own, and that does not fit."""
+    return replace(
+        pair,
+        problem=f"{pair.problem}; {lack}",
+        available=f"RabbitMQ {pairing.listed(servers)}",
+        hint="take a newer release of the system, or a mirror of your own that has Erlang for it: --source mirror=URL",
     )
 
 
@@ -327,7 +357,7 @@ def _guard(resolution: Resolution, case: _Case) -> Resolution:
     if case.catalog.can_upgrade(rabbitmq=here, to=there):
         return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {here} is installed now"))
     keep = "keep the installed series, or uninstall first (the data are kept aside)"
-    hops = _hops(case.catalog, series(here), series(there))
+    hops = case.catalog.hops(rabbitmq=here, to=there)
     if len(hops) < 2:
         raise UnsupportedError(
             f"RabbitMQ {here} cannot become {there}",
@@ -341,17 +371,6 @@ def _guard(resolution: Resolution, case: _Case) -> Resolution:
         cause=f"RabbitMQ goes from series to series: {' → '.join(hops)}",
         hint=f"go to {first} first: --rabbitmq {first}; or {keep}",
     )
-
-
-def _hops(catalog: Catalog, here: str, there: str) -> tuple[str, ...]:
-    """Return the series on the shortest supported way, both ends included; nothing when there is none."""
-    ways: list[tuple[str, ...]] = [(here,)]
-    for way in ways:
-        if way[-1] == there:
-            return way
-        row = catalog.series_named(way[-1])
-        ways += [(*way, name) for name in (row.upgrades_to if row else ()) if name not in way]
-    return ()
 
 
 def _silence(surveys: tuple[Survey, ...]) -> str:

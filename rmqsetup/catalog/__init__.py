@@ -123,6 +123,10 @@ class Catalog:
         """Tell whether one hop leads from a release to a release or series; within a series, only upwards."""
         return pairs.can_upgrade(rabbitmq, to)
 
+    def hops(self, *, rabbitmq: str, to: str) -> tuple[str, ...]:
+        """Return the series on the shortest supported way, both ends included; nothing when no way leads there."""
+        return pairs.hops(rabbitmq, to)
+
     def distribution(self, row: str) -> Distribution:
         """Return a distribution by its row id; `KeyError` when there is none."""
         return _with_id(self.distributions, row)

@@ -55,6 +55,17 @@ def can_upgrade(rabbitmq: str, to: str) -> bool:
     return series(there) in row.upgrades_to
 
 
+def hops(rabbitmq: str, to: str) -> tuple[str, ...]:
+    """Return the series on the shortest supported way, both ends included; nothing when no way leads there."""
+    ways: list[tuple[str, ...]] = [(series(rabbitmq),)]
+    for way in ways:
+        if way[-1] == series(to):
+            return way
+        row = next((row for row in tables.series() if row.name == way[-1]), None)
+        ways += [(*way, name) for name in (row.upgrades_to if row else ()) if name not in way]
+    return ()
+
+
 def _faults(release: str, otp: str) -> tuple[BadPair, ...]:
     return tuple(
         row

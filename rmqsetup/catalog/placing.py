@@ -67,7 +67,7 @@ def _derived(os_release: OsRelease) -> Placement | Refusal | None:
 
 def _as_derivative(made: Derivative, base: Distribution, because: str, os_release: OsRelease) -> Placement:
     if made.own_packages:
-        base = base._replace(repositories=(), note=made.note or base.note)
+        base = base._replace(name=made.name, repositories=(), note=made.note or base.note)
     warnings = (made.note,) if made.note else ()
     return Placement(base, because, derivative=os_release.pretty or made.name, warnings=warnings)
 
