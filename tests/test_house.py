@@ -294,23 +294,15 @@ def test_tool_has_nothing_to_say(tool):
 
 
 def registries() -> set[str]:
-    """Return the hosts this machine gets packages from, by what apt and pip are told.
-
-    Not those the catalog names, which are RabbitMQ's own, nor those of the distribution's own domain, which
-    every machine of it has: any recorded one says so.
-    """
+    """Return the hosts this machine gets packages from, by what apt and pip are told; not those the catalog names."""
     addresses = []
     for path in (Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")):
         if path.is_file() and path.suffix in (".list", ".sources"):
             addresses += re.findall(r"^(?:URIs:|deb)\s.*?//(?:[^/@\s]*@)?([^/:\s]+)", path.read_text(), re.MULTILINE)
     settings = run("-m", "pip", "--disable-pip-version-check", "config", "list").stdout
     addresses += re.findall(r"https?://(?:[^/@\s']*@)?([^/:\s']+)", settings)
-    system = Path("/etc/os-release")
-    about = system.read_text() if system.exists() else ""
-    home = re.search(r'^HOME_URL="?https?://(?:www\.)?([^/"]+)', about, re.MULTILINE)
-    domain = home[1] if home else "none."
     catalog = "".join(path.read_text() for path in (PACKAGE / "catalog").glob("*.toml"))
-    return {host for host in addresses if not host.endswith(domain) and host not in catalog}
+    return {host for host in addresses if host not in catalog}
 
 
 def test_no_registry_of_this_machine_is_written_down():

@@ -339,7 +339,7 @@ def test_apt_prefers_what_is_pinned_over_what_is_newer(tmp_path, origin):
     private_apt(tmp_path, "true")
     made = plan(ask=Asking(origin=origin))
     (tmp_path / "etc/sources.d/rabbitmq.sources").write_text(
-        text(made, SOURCES) + "\nTypes: deb\nURIs: http://deb.debian.org/debian\nSuites: sid\nComponents: main\n"
+        text(made, SOURCES) + "\nTypes: deb\nURIs: http://deb.example.org/debian\nSuites: sid\nComponents: main\n"
     )
     (tmp_path / "etc/preferences.d/rabbitmq").write_text(text(made, PIN))
     team = "https://deb1.rabbitmq.com/{}/debian/trixie/dists/trixie"
@@ -349,7 +349,7 @@ def test_apt_prefers_what_is_pinned_over_what_is_newer(tmp_path, origin):
     )
     offer(
         tmp_path,
-        "http://deb.debian.org/debian/dists/sid",
+        "http://deb.example.org/debian/dists/sid",
         "Debian",
         {"rabbitmq-server": "9.0-1", "erlang-base": "1:99", "erlang-ssl": "1:99", "adduser": "3"},
     )

@@ -107,7 +107,7 @@ def mirror() -> str:
         for address in found:
             if re.search(r"/debian/?$", address):
                 return address
-    return "http://deb.debian.org/debian"
+    raise LabError("no Debian mirror is configured for apt on this machine, so none is known for the bases")
 
 
 def _build(base: Base, target: Path) -> None:

@@ -22,7 +22,7 @@ sys.path.insert(0, sys.argv[1])
 from rmqsetup.probes import amqp, distribution, epmd, node, unit, wire
 
 COOKIE = "RECORDEDONATHROWAWAYMACHINE"
-CHALLENGE = 0x1234ABCD
+CHANCES = (b"\x0b\xad\xca\xfe", b"\x12\x34\xab\xcd")
 HERE = amqp.Endpoint(("127.0.0.1",), 5672)
 
 FAULTS = {
@@ -63,8 +63,8 @@ def listen_in() -> None:
         return decode(data)
 
     wire.Wire.send, wire.Wire._receive_some, distribution.decode_first = sent, received, decoded  # type: ignore[assignment]
-    distribution.secrets.randbits = lambda _: CHALLENGE  # type: ignore[assignment]
-    distribution.secrets.token_hex = lambda _: "0badcafe"  # type: ignore[assignment]
+    chances = itertools.cycle(CHANCES)
+    distribution.os.urandom = lambda _: next(chances)
     distribution.os.getpid = lambda: 4711
 
 
