@@ -162,7 +162,7 @@ def test_nothing_is_touched_where_nothing_is_retired(tmp_path):
     assert files(plan) == {}
 
 
-OTHERS = b"# caf\xe9\r\n\n\ndeb http://deb.debian.org/debian trixie main # ours\r\n\tdeb http://x.example/y z main"
+OTHERS = b"# caf\xe9\r\n\n\ndeb http://deb.example.org/debian trixie main # ours\r\n\tdeb http://x.example/y z main"
 
 
 @pytest.mark.usefixtures("asking")
@@ -178,7 +178,7 @@ def test_other_entries_of_the_same_list_stay_to_the_byte(tmp_path):
 @pytest.mark.usefixtures("asking")
 def test_other_stanzas_stay_to_the_byte(tmp_path):
     retired = b"Types: deb\nURIs: https://ppa1.novemberain.com/x\n#note\nSuites: trixie\nComponents: main\n"
-    first = b"# the distribution\nTypes: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponents: main\n"
+    first = b"# the distribution\nTypes: deb\nURIs: http://deb.example.org/debian\nSuites: trixie\nComponents: main\n"
     last = b"\nTypes: deb\nURIs: http://security.debian.org\nSuites: trixie-security\nComponents: main"
     host = Edited("debian-13", {f"{LISTS}/all.sources": first + b"\n" + retired + last})
     step = files(pipeline.prepare(host, Request(source="distro"), state=tmp_path))[f"{LISTS}/all.sources"]
