@@ -142,7 +142,8 @@ def _retired(host: Host, facts: Facts, resolution: Resolution) -> tuple[Retireme
     """Return the lists and keyrings that hold what must not stay, as they are and without it."""
     uris = {uri.rstrip("/") for served in resolution.served for uri in served.uris}
     doomed = tuple(source for source in facts.sources if _is_doomed(source, uris))
-    lists = (_without(host, path, doomed) for path in dict.fromkeys(s.file for s in doomed if s.enabled))
+    paths = dict.fromkeys(s.file for s in doomed if s.enabled and not (uris and s.file == SOURCES))  # that is replaced
+    lists = (_without(host, path, doomed) for path in paths)
     unbound = [s for s in facts.sources if s.enabled and s not in doomed and not s.signed_by]
     if any("rabbitmq" in uri for source in unbound for uri in source.uris):
         return tuple(filter(None, lists))  # it lives by apt's machine-wide keys: without them apt would refuse it

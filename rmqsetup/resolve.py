@@ -140,16 +140,17 @@ def _choose(case: _Case, ask: Ask) -> Resolution:
         return _from_distribution(case, reason=source)
     answer = ask(source)
     silent = _silence(answer.surveys)
-    if silent and not is_auto:
-        raise NetworkError(
-            f"{source.title} did not answer",
-            cause=silent,
-            hint="check network and proxy, or take the distribution's packages: --source distro",
-        )
-    if silent:
-        notice = f"{source.title} did not answer, so the packages come from {case.row.name} itself."
-        return _from_distribution(case, notice=notice, reason=silent)
-    return _from_source(case, source, answer)
+    if not silent:
+        return _from_source(case, source, answer)
+    notice, refused = f"{source.title} did not answer", ""
+    try:
+        if is_auto:
+            words = f"{notice}, so the packages come from {case.row.name} itself."
+            return _from_distribution(case, notice=words, reason=silent)
+    except UnsupportedError as refusal:  # what is out of reach may well grant the wish
+        refused = f"; {refusal.message}"
+    otherwise = "" if refused else ", or take the distribution's packages: --source distro"
+    raise NetworkError(notice, cause=f"{silent}{refused}", hint=f"check network and proxy{otherwise}")
 
 
 def source_of(facts: Facts, request: Request, distribution: Distribution, catalog: Catalog) -> Source | str:

@@ -207,6 +207,18 @@ def test_another_list_of_the_same_repository_goes_as_apt_would_refuse_both(tmp_p
 
 
 @pytest.mark.usefixtures("asking")
+def test_a_retired_list_in_the_place_of_ours_is_written_over(tmp_path):
+    retired = b"Types: deb\nURIs: https://ppa1.novemberain.com/x\nSuites: trixie\nComponents: main\n"
+    host = Edited("debian-13", {SOURCES: retired})
+    plan = pipeline.prepare(host, Request(), state=tmp_path)
+    assert len({step.key for step in plan.steps}) == len(plan.steps)
+    step = files(plan)[SOURCES]
+    assert b"deb1.rabbitmq.com" in (step.content or b"")
+    assert step.diff(step.observe((host.read(SOURCES),))).conflict
+    assert not files(pipeline.prepare(host, Request(source="distro"), state=tmp_path))[SOURCES].exists
+
+
+@pytest.mark.usefixtures("asking")
 def test_a_key_that_a_list_still_lives_by_stays(tmp_path):
     ring, hand = "/etc/apt/trusted.gpg.d/team.asc", f"{LISTS}/hand.list"
     team = load().key_text("rabbitmq-team")

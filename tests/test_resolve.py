@@ -92,6 +92,15 @@ def test_a_team_that_cannot_be_reached_is_one_plain_line(down):
     assert resolution.packages == (Package(SERVER),)
 
 
+def test_a_wish_that_only_the_silent_team_could_grant_is_a_matter_of_the_network():
+    with pytest.raises(NetworkError) as caught:
+        found("debian-13", wish("4.2"), Asking(down="the name was not found"))
+    assert caught.value.cause.endswith(
+        "deb2.rabbitmq.com: the name was not found; Debian 13 has RabbitMQ 4.0.5, not 4.2"
+    )
+    assert caught.value.hint == "check network and proxy"
+
+
 def test_one_silent_repository_of_the_two_is_silence():
     class Half(Asking):
         def _survey(self, source, repository):
@@ -466,7 +475,7 @@ def _end(facts, request, ask) -> str:
     except UnsupportedError as error:
         return error.hint
     except NetworkError as error:
-        return error.hint if ask.down and request.source != "auto" else ""
+        return error.hint if ask.down else ""
     assert resolution.packages[0].name == SERVER
     assert request.source in ("auto", resolution.source)
     assert request.rabbitmq.admits(resolution.rabbitmq) or resolution.source == "distro"
