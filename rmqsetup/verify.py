@@ -20,7 +20,7 @@ from rmqsetup.probes.address import CookieMissingError, NodeAddress
 from rmqsetup.probes.amqp import Account, Endpoint, Outcome
 from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.node import NodeListener, NodeState, NodeStatus, node_status
-from rmqsetup.probes.unit import Phase, unit_state
+from rmqsetup.probes.unit import Phase, UnitState, unit_state
 from rmqsetup.probes.wire import Deadline, ProbeError, UnreachableError
 
 TOP = 5
@@ -162,13 +162,14 @@ class _Climb:
     deadline: Deadline
     stack: ExitStack
     settled: bool = False
-    started: float = 0.0
+    unit: UnitState | None = None
     status: NodeStatus | None = None
     account: Account | None = None
 
     def last_words(self) -> tuple[str, ...]:
-        name = self.target.address.name
-        return logs.last_words(self.host, name, since=self.started, running=self.settled or self.status is not None)
+        since = self.unit.since if self.unit else 0.0
+        running = self.settled or self.status is not None
+        return logs.last_words(self.host, self.target.address.name, since=since, running=running)
 
 
 Step = Callable[[_Climb], tuple[str, ...]]
@@ -222,7 +223,7 @@ def _service(climb: _Climb) -> tuple[str, ...]:
     while state.phase is Phase.STARTING and climb.deadline.left():
         time.sleep(min(POLL, climb.deadline.left()))
         state = unit_state(climb.host)
-    climb.started = state.started
+    climb.unit = state
     if state.phase is Phase.ACTIVE:
         climb.settled = True
         return (state.words,)

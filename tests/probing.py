@@ -128,8 +128,8 @@ def replaying(monkeypatch: pytest.MonkeyPatch, *scripts: list[Step]) -> Iterator
 
     with monkeypatch.context() as patch:
         patch.setattr(wire.Wire, "connect", connect)
-        patch.setattr(distribution.secrets, "randbits", lambda _: 0x1234ABCD)
-        patch.setattr(distribution.secrets, "token_hex", lambda _: "0badcafe")
+        chances = [b"\x0b\xad\xca\xfe", b"\x12\x34\xab\xcd"]
+        patch.setattr(distribution.os, "urandom", lambda _: chances.pop(0))
         patch.setattr(distribution.os, "getpid", lambda: 4711)
         yield wrong
         for thread in threads:

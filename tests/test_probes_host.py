@@ -106,7 +106,7 @@ def test_recorded_units_are_active(version):
     state = parse_unit(record(version).data["systemctl show"])
     assert (state.phase, state.enabled, state.exit_code) == (Phase.ACTIVE, "enabled", 0)
     assert state.pid > 1
-    assert state.started > 1.7e9
+    assert state.since > 1.7e9
 
 
 def test_exit_codes_that_name_a_fault():

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import secrets
 import struct
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -97,7 +96,7 @@ class Connection:
         deadline = Deadline.after(timeout)
         short, _, machine = peer.name.partition("@")
         port = epmd.port_of(short, peer.host, port=peer.epmd_port, timeout=deadline.left())
-        name = f"rmqsetup-{os.getpid()}-{secrets.token_hex(4)}@{machine}"
+        name = f"rmqsetup-{os.getpid()}-{os.urandom(4).hex()}@{machine}"
         wire = Wire.connect(peer.host, port, deadline)
         try:
             shake_hands(wire, name, peer)
@@ -166,7 +165,7 @@ def shake_hands(wire: Wire, name: str, peer: Peer) -> None:
     if status not in (b"ok", b"ok_simultaneous"):
         raise RefusedError(f"{peer.name} refuses to talk to us", cause=status.decode("latin-1"))
     challenge = parse_challenge(_take(wire, b"N"))
-    ours = secrets.randbits(32)
+    ours = int.from_bytes(os.urandom(4), "big")
     try:
         _put(wire, b"r" + struct.pack(">I", ours) + digest(peer.cookie, challenge))
         proof = _take(wire, b"a")

@@ -7,10 +7,11 @@ the command line is asked instead.
 
 from __future__ import annotations
 
+import socket
+import struct
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import ip_address
 from typing import Protocol
 
 from rmqsetup.host import Host
@@ -18,6 +19,8 @@ from rmqsetup.probes.address import NodeAddress, peer
 from rmqsetup.probes.distribution import CallError, Connection
 from rmqsetup.probes.terms import TRUE, Atom, Term, TermError, text
 from rmqsetup.probes.wire import LOOPBACK, GarbledError
+
+ANY = ("::", "0.0.0.0")  # noqa: S104 - what nodes say, nothing we bind to
 
 
 class NodeState(Enum):
@@ -46,7 +49,7 @@ class NodeListener:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where to connect from the same machine, in order."""
-        return (LOOPBACK, "::1") if ip_address(self.ip).is_unspecified else (self.ip,)
+        return (LOOPBACK, "::1") if self.ip in ANY else (self.ip,)
 
     @property
     def tls(self) -> bool:
@@ -167,11 +170,12 @@ def parse_listeners(answer: Term, node: str) -> tuple[NodeListener, ...]:
 def parse_ip(term: Term) -> str:
     """Return the address in a tuple of four or eight numbers."""
     parts = [part for part in term if isinstance(part, int)] if isinstance(term, tuple) else []
-    if len(parts) == 4:
-        return ".".join(str(part) for part in parts)
-    if len(parts) == 8:
-        return str(ip_address(":".join(f"{part:x}" for part in parts)))
-    raise TermError("a listener without address")
+    try:
+        if len(parts) == 4:
+            return socket.inet_ntop(socket.AF_INET, bytes(parts))
+        return socket.inet_ntop(socket.AF_INET6, struct.pack(">8H", *parts))
+    except (ValueError, struct.error) as error:
+        raise TermError("a listener without address") from error
 
 
 def parse_alarms(answer: Term, node: str) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ Changing anything about a service belongs to `services`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from enum import Enum
 
 from rmqsetup.host import Command, Host
@@ -49,7 +48,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
-    """A unit as systemd shows it; `started` is when its process last began, in seconds since the epoch (0: never).
+    """A unit as systemd shows it; `started` is when its process last began (empty: never).
 
     `job` is the number of what systemd is still to do with it, 0 when nothing is queued.
     """
@@ -62,7 +61,7 @@ class UnitState:
     exit_code: int = 0
     restarts: int = 0
     pid: int = 0
-    started: float = 0.0
+    started: str = ""
     job: int = 0
 
     @property
@@ -80,6 +79,17 @@ class UnitState:
             return Phase.FAILING
         underway = self.active in ("activating", "deactivating") or self.job
         return Phase.STARTING if underway else Phase.STOPPED
+
+    @property
+    def since(self) -> float:
+        """When its process last began, in seconds since the epoch; 0 where that is not known."""
+        from datetime import datetime, timezone
+
+        try:
+            moment = datetime.strptime(self.started, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc)
+        except ValueError:
+            return 0.0
+        return moment.timestamp()
 
     @property
     def words(self) -> str:
@@ -118,17 +128,10 @@ def parse_unit(text: str) -> UnitState:
         _number(found.get("ExecMainStatus", "")),
         _number(found.get("NRestarts", "")),
         _number(found.get("MainPID", "")),
-        _moment(found.get("ExecMainStartTimestamp", "")),
+        found.get("ExecMainStartTimestamp", ""),
         _number(found.get("Job", "")),
     )
 
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _moment(stamp: str) -> float:
-    try:
-        return datetime.strptime(stamp, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc).timestamp()
-    except ValueError:
-        return 0.0
