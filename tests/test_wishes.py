@@ -158,7 +158,7 @@ def test_directories_we_make_go_again_and_others_stay():
     assert files(made)[SETTINGS].directories == (f"{CONFIG}/conf.d", CONFIG)
     assert files(made)[PLUGINS].directories == (CONFIG,)
     assert files(made)[LIMITS].directories == ("/etc/systemd/system/rabbitmq-server.service.d",)
-    assert packages(made).keep == ("/var/lib/rabbitmq", "/var/log/rabbitmq")
+    assert packages(made).keep == ("/var/lib/rabbitmq", "/var/log/rabbitmq", CONFIG)
 
 
 def test_a_configuration_that_was_there_before_us_outlives_a_purge():
@@ -168,7 +168,7 @@ def test_a_configuration_that_was_there_before_us_outlives_a_purge():
     assert files(made)[SETTINGS].directories == (f"{CONFIG}/conf.d",)
     assert files(made)[PLUGINS].directories == ()
     again = plan(FULL, facts=before, ours=Ours(directories=(CONFIG,)))
-    assert packages(again).keep == ("/var/lib/rabbitmq", "/var/log/rabbitmq")
+    assert files(again)[PLUGINS].directories == (CONFIG,)
 
 
 def test_every_file_may_replace_what_we_wrote():
