@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from rmqsetup.cli.options import COMMANDS, RECIPES, Command, Option, Words, command, module
 from rmqsetup.errors import UsageError
-
-if TYPE_CHECKING:
-    import typer
 
 COMPLETION = "_RMQSETUP_COMPLETE"
 """The variable by which a shell asks for completion."""
@@ -29,13 +27,15 @@ ready, 9 conflict, 10 there is something to do (plan), 130 stopped by ctrl-C, 1 
 
 def read(argv: tuple[str, ...]) -> Words | int:
     """Return what was typed, or the exit code when help or a completion was all. Raises `UsageError`."""
-    import typer
+    from typer import BadParameter
 
-    mistake: type[Exception] = typer.BadParameter.__mro__[2]
+    mistake: type[Exception] = BadParameter.__mro__[2]  # the root of what click raises, wherever typer keeps click
     try:
-        answer = typer.main.get_command(_app()).main(list(argv), prog_name="rmqsetup", standalone_mode=False)
+        answer = _parser()(list(argv), prog_name="rmqsetup", standalone_mode=False)
     except mistake as error:
         raise _usage(error, argv) from error
+    except SystemExit as gone:  # after the output's reader went away
+        raise BrokenPipeError from gone
     return answer if isinstance(answer, Words | int) else 0
 
 
@@ -44,7 +44,9 @@ def about(found: Command) -> str:
     return inspect.cleandoc(import_module(module(found.name)).run.__doc__ or "")
 
 
-def _app() -> typer.Typer:
+@lru_cache(maxsize=1)
+def _parser() -> Callable[..., object]:
+    """Return the whole command line, made by typer."""
     import typer
 
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -54,7 +56,7 @@ def _app() -> typer.Typer:
     app.callback()(_main())
     for found in COMMANDS:
         app.command(found.name, help=about(found), context_settings=settings)(_reader(found))
-    return app
+    return typer.main.get_command(app)
 
 
 def _main() -> Callable[..., None]:

@@ -27,14 +27,15 @@ KEPT = (
 def elevate(host: Host, terminal: Terminal) -> None:
     """Run this very command line again as root; returns never. Raises `UsageError` where there is no way."""
     again = command_line()
-    typed = shlex.join(("sudo", "rmqsetup", *sys.argv[1:]))
-    as_root = f"as root, type: {shlex.join(('rmqsetup', *sys.argv[1:]))}"
+    typed = shlex.join((program(), *sys.argv[1:]))
     if not any(os.access(f"{folder}/sudo", os.X_OK) for folder in os.get_exec_path()):
-        raise UsageError("this needs root, and there is no sudo here", hint=as_root)
-    if not terminal.can_ask and not host.run(Command(("sudo", "-n", "true"), timeout=10)).ok:
+        raise UsageError("this needs root, and there is no sudo here", hint=f"as root, type: {typed}")
+    tried = None if terminal.can_ask else host.run(Command(("sudo", "-n", "true"), timeout=10))
+    if tried and not tried.ok:
         raise UsageError(
-            "this needs root, and sudo wants a password that nobody is there to type",
-            hint=f"in a terminal, type: {typed}",
+            "this needs root, and sudo cannot ask for a password here",
+            cause=tried.tail(1),
+            hint=f"in a terminal, type: sudo {typed}",
         )
     kept = ",".join(kept_variables(tuple(os.environ)))
     words = ("sudo", *((f"--preserve-env={kept}",) if kept else ()), "--", *again)
@@ -51,3 +52,9 @@ def kept_variables(names: tuple[str, ...]) -> tuple[str, ...]:
 def command_line() -> tuple[str, ...]:
     """Return how this process was started, interpreter and all."""
     return (sys.executable, *sys.orig_argv[1:])
+
+
+def program() -> str:
+    """Return what to type for rmqsetup: its path where sudo would not find it by name."""
+    path = sys.argv[0]
+    return path if path.startswith("/") and not path.startswith(("/usr/", "/bin/")) else "rmqsetup"

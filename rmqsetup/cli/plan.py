@@ -8,6 +8,7 @@ from rmqsetup.errors import SOMETHING_TO_DO
 
 if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
+    from rmqsetup.plan import Plan
     from rmqsetup.show.answer import Answer
 
 
@@ -15,19 +16,17 @@ def run(session: Session) -> Answer:
     """Show what install would change, without changing anything. Needs no root.
 
     Exit code 10 when there is something to do, 0 when there is not. With --as the plan is written down in another
-    form instead, for machines that have no RabbitMQ yet, and the exit code is 0.
+    form instead, and the exit code is 0: for machines that have no RabbitMQ yet, but as JSON the plan of this one.
     """
     from rmqsetup.pipeline import prepare
-    from rmqsetup.plan import Preview, preview
+    from rmqsetup.plan import preview
     from rmqsetup.show import preview as screen
     from rmqsetup.show.answer import Answer
 
     words = session.words
-    plan = prepare(session.host, session.request(), state=session.state, fresh=bool(words.form))
+    plan = prepare(session.host, session.request(), state=session.state, fresh=words.form not in (None, "json"))
     if words.form:
-        from rmqsetup.export import render
-
-        text = render(Preview(plan, ()), words.form)
+        text = _written(plan, words.form)
         return Answer("plan", lambda: text.rstrip("\n"), lambda: {"form": words.form, "text": text})
     seen = preview(plan, session.host)
     error = next((item.error for item in seen.changes if item.error), None)
@@ -39,3 +38,17 @@ def run(session: Session) -> Answer:
         exit_code=SOMETHING_TO_DO if seen.changes else 0,
         error=error,
     )
+
+
+def _written(plan: Plan, form: str) -> str:
+    """Return a plan in another form; as JSON it is that of this machine, and can be read back."""
+    if form != "json":
+        from rmqsetup.export import render
+        from rmqsetup.plan import Preview
+
+        return render(Preview(plan, ()), form)
+    import json
+
+    from rmqsetup.codec import to_data
+
+    return json.dumps(to_data(plan), indent=2, ensure_ascii=False)

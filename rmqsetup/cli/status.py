@@ -15,6 +15,7 @@ def run(session: Session) -> Answer:
     Asks the node over sockets, which costs a few milliseconds. Exit code 8 when it does not run or an alarm
     blocks publishers. What the node says of itself only root and the user rabbitmq may ask.
     """
+    from rmqsetup.cli.verifying import unseen
     from rmqsetup.probes.address import find_address
     from rmqsetup.show import status as screen
     from rmqsetup.show.answer import Answer, plain
@@ -26,5 +27,5 @@ def run(session: Session) -> Answer:
         lambda: screen.screen(found, session.terminal),
         lambda: plain(found),
         status="ok" if found.ok else "failed",
-        error=None if found.ok else screen.error(found),
+        error=unseen(session, None if found.ok else screen.error(found)),
     )

@@ -15,7 +15,7 @@ def run(session: Session) -> Answer:
     Level 0 looks at the packages, 1 at the service, 2 at the node, 3 at its listeners; 4 logs in, 5 sends messages
     through a classic and a quorum queue. Leaves nothing behind on the node. Exit code 8 when something does not hold.
     """
-    from rmqsetup.cli.verifying import climb, installed_pair
+    from rmqsetup.cli.verifying import climb, installed_pair, unseen
     from rmqsetup.show import verification as screen
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.verify import TOP
@@ -27,5 +27,5 @@ def run(session: Session) -> Answer:
         lambda: screen.summary(found, session.terminal),
         lambda: plain(found),
         status="ok" if found.ok else "failed",
-        error=found.error(),
+        error=unseen(session, found.error()),
     )

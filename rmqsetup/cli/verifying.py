@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rmqsetup.cli.elevation import program
+from rmqsetup.errors import UsageError
+
 if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
+    from rmqsetup.errors import RmqsetupError
     from rmqsetup.host import Host
     from rmqsetup.verify import Expectation, Verification
 
@@ -43,6 +47,16 @@ def installed_pair(session: Session) -> tuple[Expectation, ...]:
     from rmqsetup.verify import Expectation
 
     return tuple(Expectation(name) for name in PAIR) if _has_packages(session.host) else ()
+
+
+def unseen(session: Session, error: RmqsetupError | None) -> RmqsetupError | None:
+    """Return the error, as one of usage where the node was not reached because only root may ask it."""
+    from rmqsetup.probes.address import COOKIE
+
+    cookie = session.host.read(COOKIE) if error and not session.root else None
+    if error is None or cookie is None or cookie.content is not None:
+        return error
+    return UsageError(error.message, cause=error.cause, hint=f"sudo {program()} {session.words.command}")
 
 
 def installed(host: Host, names: tuple[str, ...]) -> tuple[Expectation, ...]:

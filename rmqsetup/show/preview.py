@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmqsetup.show.layout import wrapped
 from rmqsetup.steps import Phase
+from rmqsetup.steps.packages import Packages
 
 if TYPE_CHECKING:
     from rmqsetup.plan import Item, Plan, Preview
@@ -84,8 +85,8 @@ def _item(item: Item, terminal: Terminal, *, talk: bool) -> str:
         return wrapped(text, terminal.width, first="    ", rest="      ")
 
     change = item.change
-    lines = [f"  {change.words or item.step.key}"]
-    lines += [told(detail) for detail in _together(change.details)]
+    lines = [wrapped(change.words or item.step.key, terminal.width, first="  ", rest="      ")]
+    lines += [told(detail) for detail in _together(change.details or _wanted(item))]
     if change.conflict:
         lines.append(told(f"{terminal.paint('warning', talk=talk)}: {change.conflict}"))
     if change.warning:
@@ -95,6 +96,13 @@ def _item(item: Item, terminal: Terminal, *, talk: bool) -> str:
     if item.error:
         lines.append(told(f"{terminal.paint('failed', talk=talk)}: {item.error.message}"))
     return "\n".join(lines)
+
+
+def _wanted(item: Item) -> tuple[str, ...]:
+    """Return the packages that are wished for, where the manager's indices are too old to tell more."""
+    step = item.step
+    named = step.want if isinstance(step, Packages) and item.change.then is not None else ()
+    return tuple(str(package) for package in named if package.version)
 
 
 def _together(details: tuple[str, ...]) -> tuple[str, ...]:

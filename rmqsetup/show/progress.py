@@ -34,7 +34,8 @@ class Progress(AbstractContextManager["Progress"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop telling."""
+        """Stop telling; what was begun and not told to the end ends its line."""
+        self._close()
 
     def begins(self, words: str) -> None:
         """Say what begins, so that a log shows where a long step stands; its end comes on the same line."""
