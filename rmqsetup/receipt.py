@@ -5,6 +5,7 @@ A receipt is the journal of one run. What a run does belongs to `apply`.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -112,11 +113,7 @@ class Journal:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise ManagerError(
-                f"cannot write the journal {self.path}",
-                cause=str(error.strerror),
-                hint="nothing is changed that cannot be journalled: make room for it, then run the same command again",
-            ) from error
+            raise _unwritable(f"cannot write the journal {self.path}", error) from error
 
 
 def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
@@ -168,10 +165,16 @@ def last_run(receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
 
 @contextmanager
 def lock(state: Path = STATE) -> Iterator[None]:
-    """Let one rmqsetup at a time change this machine; raises `ConflictError` naming the other one."""
+    """Let one rmqsetup at a time change this machine.
+
+    Raises `ConflictError` naming the other one, `ManagerError` where the lock cannot be written.
+    """
     _make(state)
-    path = state / "lock"
-    with path.open("a+") as stream:
+    try:
+        stream = (state / "lock").open("a+")
+    except OSError as error:
+        raise _unwritable(f"cannot write {state / 'lock'}", error) from error
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -180,9 +183,11 @@ def lock(state: Path = STATE) -> Iterator[None]:
             raise ConflictError(
                 f"another rmqsetup is at work (process {other})", hint="wait for it, then run the same command again"
             ) from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        try:
+            os.ftruncate(stream.fileno(), 0)
+            os.write(stream.fileno(), str(os.getpid()).encode())
+        except OSError as error:
+            raise _unwritable(f"cannot write {state / 'lock'}", error) from error
         yield
 
 
@@ -229,11 +234,18 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ManagerError(
-            f"cannot make {folder}, where the journal goes",
-            cause=str(error.strerror),
-            hint="nothing was changed; run it as root, on a file system that can be written",
-        ) from error
+        raise _unwritable(f"cannot make {folder}, where the journal goes", error) from error
+
+
+def _unwritable(message: str, error: OSError) -> ManagerError:
+    """Return what to say when the journal cannot be kept: nothing is changed that is not in it."""
+    advice = {
+        errno.ENOSPC: "free some space there (df -h), then run the same command again",
+        errno.EDQUOT: "free some space there (df -h), then run the same command again",
+        errno.EROFS: "remount the file system writable, then run the same command again",
+    }
+    hint = advice.get(error.errno or 0, "run it as root, on a file system that can be written")
+    return ManagerError(message, cause=str(error.strerror or error), hint=hint)
 
 
 def _now() -> str:

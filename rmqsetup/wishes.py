@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from rmqsetup import settings
-from rmqsetup.detect import Facts
+from rmqsetup.detect import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.managers import manager
 from rmqsetup.plan import Plan, order
@@ -32,12 +32,17 @@ DATA = ("/var/lib/rabbitmq", "/var/log/rabbitmq")
 
 WRITTEN = "# Written by rmqsetup. Changes made here are noticed, and kept beside at the next run.\n"
 
+_UNLIMITED = (
+    "the limit of open files is not set: without systemd it is that of what starts the node, "
+    "such as docker run --ulimit nofile=N"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Ours:
     """What earlier runs left on this machine.
 
-    `digests` and `paths` of files we wrote, patterns of packages we hold, `directories` we made, and
+    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, and
     `settings`, the text of our settings file as it is now.
     """
 
@@ -66,10 +71,13 @@ def build(
     is the whole of it: plugins that are not listed go, settings that are not repeated go. A hold, the start and
     enabling are always said, and mean yes unless the request says no.
     """
+    limits = facts.init is Init.SYSTEMD
+    if request.open_files is not None and not limits:
+        resolution = replace(resolution, warnings=(*resolution.warnings, _UNLIMITED))
     steps = (
         *_sources(resolution, request, ours),
         *_retired(retired),
-        *_configuration(request, ours, directory_was_there=_was_there(facts, ours)),
+        *_configuration(request, ours, directory_was_there=_was_there(facts, ours), limits=limits),
         _packages(resolution, facts, request, ours=ours),
         _service(facts, request),
     )
@@ -135,8 +143,8 @@ def _retired(retired: tuple[Retirement, ...]) -> tuple[Step, ...]:
     )
 
 
-def _configuration(request: Request, ours: Ours, *, directory_was_there: bool) -> tuple[Step, ...]:
-    """Write what the request says of the node; what it does not say stays as it is."""
+def _configuration(request: Request, ours: Ours, *, directory_was_there: bool, limits: bool) -> tuple[Step, ...]:
+    """Write what the request says of the node; what it does not say stays as it is. `limits`: systemd sets them."""
     directories = () if directory_was_there else (CONFIG,)
     steps: list[Step] = []
     if request.config or request.definitions:
@@ -148,7 +156,7 @@ def _configuration(request: Request, ours: Ours, *, directory_was_there: bool) -
         steps.append(owned)  # the node's user owns it, as rabbitmq-plugins rewrites it
     if request.definitions:
         steps.append(_definitions(request, ours, directories))
-    if request.open_files is not None:
+    if request.open_files is not None and limits:
         text = f"{WRITTEN}[Service]\nLimitNOFILE={request.open_files}\n"
         folder = LIMITS.rpartition("/")[0]
         steps.append(File(LIMITS, text.encode(), expect=ours.digests, directories=(folder,)))
@@ -191,7 +199,7 @@ def _packages(resolution: Resolution, facts: Facts, request: Request, *, ours: O
         family=FAMILY,
         origins=resolution.origins,
         uris=tuple(uri for served in resolution.served for uri in served.uris),
-        keep=(*DATA, CONFIG) if _was_there(facts, ours) else DATA,
+        keep=(*DATA, CONFIG),  # what others wrote there since is not ours to delete; our files go one by one
         hold_back=SERVER,
         recommends=request.recommends,
         lock_timeout=request.lock_timeout,

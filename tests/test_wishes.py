@@ -11,7 +11,7 @@ from offers import Asking
 
 from rmqsetup import wishes
 from rmqsetup.catalog import load
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import Facts, Init, detect
 from rmqsetup.host import FileState
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.indices import list_name
@@ -148,6 +148,13 @@ def test_definitions_travel_by_reference(tmp_path):
     assert file.digest == sha256(source.read_bytes())
     assert file.phase is Phase.OWNED
     assert text(made, SETTINGS).endswith("load_definitions = /etc/rabbitmq/definitions.json\n")
+
+
+def test_without_systemd_a_limit_is_not_written_but_warned_of():
+    made = plan(FULL, facts=replace(FACTS, init=Init.NONE))
+    assert LIMITS not in files(made)
+    assert "limit of open files is not set" in made.resolution.warnings[-1]
+    assert not any("limit of open files" in warning for warning in plan(FULL).resolution.warnings)
 
 
 # --- what was there --------------------------------------------------------------------------------------------------

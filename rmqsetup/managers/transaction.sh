@@ -7,8 +7,9 @@
 # alone, so that the node boots once, later, with its configuration in place, and a node that cannot
 # start never leaves dpkg half-configured. A policy that was there is asked for everything else, and
 # comes back. With purge-keeping the directories are moved aside, so that a purge that deletes them
-# deletes nothing. All is put back when COMMAND has ended, also when this shell was killed (a
-# sentinel in a session of its own sees to that) and, should both have been killed, by the next run.
+# deletes nothing; an *-env.conf of comments alone, which the package put there, goes afterwards.
+# All is put back when COMMAND has ended, also when this shell was killed (a sentinel in a session of
+# its own sees to that) and, should both have been killed, by the next run.
 set -u
 service=$1
 shift
@@ -30,6 +31,8 @@ for directory; do
     [ -e "$directory.rmqsetup-kept" ] || continue
     [ ! -d "$directory" ] || rmdir "$directory" 2>/dev/null || continue
     mv "$directory.rmqsetup-kept" "$directory"
+    for file in "$directory"/*-env.conf; do grep -qs "^[^#]" "$file" || rm -f "$file"; done
+    rmdir "$directory" 2>/dev/null
 done
 '
 # shellcheck disable=SC2086

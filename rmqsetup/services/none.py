@@ -5,9 +5,10 @@ from __future__ import annotations
 from rmqsetup.host import Command
 from rmqsetup.services import ServiceState
 
+# The words are split, so that this shell's own command line does not look like a node's.
 _FIND = """for process in /proc/[0-9]*; do
     words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
-    case $words in *beam*"-s rabbit boot "*) echo "${process#/proc/} $(stat -c %Y "$process")" ;; esac
+    case $words in *beam*"-s rab""bit boot "*) echo "${process#/proc/} $(stat -c %Y "$process")" ;; esac
 done"""
 
 _STOP = (
