@@ -13,6 +13,7 @@ from rmqsetup.plan import Plan, observe, undo
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal
 from rmqsetup.steps import Change, Phase, Step
 from rmqsetup.steps.packages import Packages
+from rmqsetup.steps.service import Service
 
 
 class Status(Enum):
@@ -77,7 +78,7 @@ def apply(plan: Plan, host: Host, journal: Journal, watcher: Watcher) -> Report:
     for step in plan.steps:
         started = time.monotonic()
         try:
-            outcome = _Run(step, host, journal, watcher, done).carry_out(started)
+            outcome = _Run(step, plan, host, journal, watcher, done).carry_out(started, _changed_files(outcomes))
         except RmqsetupError as failure:
             error = failure
             outcome = Outcome(step.key, Status.FAILED, failure.message, seconds=time.monotonic() - started)
@@ -93,20 +94,23 @@ def apply(plan: Plan, host: Host, journal: Journal, watcher: Watcher) -> Report:
 
 @dataclass(slots=True)
 class _Run:
-    """One step being carried out."""
+    """One step of a plan being carried out."""
 
     step: Step
+    plan: Plan
     host: Host
     journal: Journal
     watcher: Watcher
     done: list[tuple[Step, Step]]
     doubt: RmqsetupError | None = None
 
-    def carry_out(self, started: float) -> Outcome:
+    def carry_out(self, started: float, changed_files: tuple[str, ...] = ()) -> Outcome:
         """Observe, diff and act until there is nothing left to do."""
         current, words, details, notes = self.step, "", list[str](), list[str]()
-        for _ in range(4):
-            observed = observe(current, self.host)
+        for attempt in range(4):
+            observed: Step = observe(current, self.host)
+            if isinstance(observed, Service) and not attempt:
+                observed = observed.aged(changed_files)
             change = self._diff(current, observed)
             if change.empty:
                 status = Status.CHANGED if words else Status.UNCHANGED
@@ -133,6 +137,8 @@ class _Run:
             raise self.doubt or refusal from refusal
 
     def _act(self, current: Step, observed: Step, change: Change) -> None:
+        if change.disturbs:
+            self._remember_service(change.disturbs)
         self.journal.before(current, change.inverse)
         try:
             for action in change.actions:
@@ -141,6 +147,12 @@ class _Run:
             if change.inverse is not None and observe(current, self.host) != observed:
                 self.done.append((current, change.inverse))
         self.journal.after(Status.CHANGED.value)
+
+    def _remember_service(self, name: str) -> None:
+        """Journal whether a service ran before packages stop it: afterwards nobody can tell."""
+        for service in (step for step in self.plan.steps if isinstance(step, Service) and step.name == name):
+            self.journal.before(service, service.back_to(observe(service, self.host)))
+            self.journal.after(Status.UNCHANGED.value)
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Write):
@@ -173,13 +185,18 @@ class _Run:
             time.sleep(1)
 
 
+def _changed_files(outcomes: list[Outcome]) -> tuple[str, ...]:
+    return tuple(o.key.removeprefix("file:") for o in outcomes if o.status is Status.CHANGED)
+
+
 def _roll_back(done: tuple[tuple[Step, Step], ...], host: Host, journal: Journal, watcher: Watcher) -> bool:
     """Take back what was begun, unless packages were already touched."""
     if not done or any(step.phase >= Phase.PACKAGES for step, _ in done):
         return False
     try:
-        for step in undo(tuple(inverse for _, inverse in done), "roll back").steps:
-            _Run(step, host, journal, watcher, []).carry_out(time.monotonic())
+        plan = undo(tuple(inverse for _, inverse in done), "roll back")
+        for step in plan.steps:
+            _Run(step, plan, host, journal, watcher, []).carry_out(time.monotonic())
     except RmqsetupError:
         return False  # the report says so; the journal still has everything for `rmqsetup undo`
     return True

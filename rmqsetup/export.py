@@ -210,13 +210,16 @@ def _packages(step: Packages) -> Iterator[str]:
         patiently = f"patiently {step.lock_timeout}"
         yield (
             f"if {lacking}; then\n"
-            '    if [ -n "$(dpkg --audit)" ]; then\n'
+            f'    if [ -e {its.unfinished} ] || [ -n "$(dpkg --audit)" ]; then\n'
             f"        say 'finish what was interrupted'\n"
-            f"        {_typed(its.mend(step.hold_back), patiently)}\n"
+            f"        {_typed(its.mend(step.hold_back), patiently)} || :\n"
             "    fi\n"
             "    say 'fetch the indices'\n"
             f"    {_typed(its.refresh(step.lock_timeout), patiently)} ||\n"
             "        say 'not every index could be fetched; going on with what is there'\n"
+            f'    if [ -e {its.unfinished} ] || [ -n "$(dpkg --audit)" ]; then\n'
+            f"        {_typed(its.complete(wish), patiently)} || :\n"
+            "    fi\n"
             "    say 'look at what would be installed'\n"
             f'    {_typed(its.simulate(wish))} >"$work/simulation" || {{\n'
             '        tail -n 20 "$work/simulation" >&2\n'

@@ -1,3 +1,4 @@
+# shellcheck disable=SC2154 # work and folder are set in what is written around this
 say() { printf '==> %s\n' "$*"; }
 
 stop() {

@@ -73,10 +73,10 @@ def ours(receipts: tuple[Receipt, ...]) -> Ours:
     """Return what the standing receipts say we left on the machine."""
     entries = [entry for receipt in standing(receipts) for entry in receipt.entries]
     files = [entry.step for entry in entries if isinstance(entry.step, File) and entry.step.exists]
-    packages = [entry.step for entry in entries if isinstance(entry.step, Packages)]
+    marks = [entry.inverse for entry in entries if isinstance(entry.inverse, Packages)]
     return Ours(
         digests=tuple(dict.fromkeys(file.wanted_digest for file in files)),
-        holds=tuple(dict.fromkeys(pattern for step in packages for pattern in step.hold)),
+        holds=tuple(dict.fromkeys(name for inverse in marks for name in inverse.release)),
         directories=tuple(dict.fromkeys(directory for file in files for directory in file.directories)),
         paths=tuple(dict.fromkeys(file.path for file in files)),
     )

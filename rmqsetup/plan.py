@@ -15,7 +15,9 @@ from rmqsetup.host import Host, look
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import Resolution
 from rmqsetup.steps import AnyStep, Change, Step
+from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
+from rmqsetup.steps.service import Service
 
 SCHEMA = 1
 """Version of the form of plans and receipts."""
@@ -68,19 +70,29 @@ def observe(step: AnyStep, host: Host) -> AnyStep:
 
 def preview(plan: Plan, host: Host) -> Preview:
     """Observe and diff every step; changes nothing, needs no root."""
-    return Preview(plan, tuple(_item(step, host) for step in plan.steps))
+    items: list[Item] = []
+    for step in plan.steps:
+        items.append(_item(step, host, tuple(item for item in items if not item.change.empty)))
+    return Preview(plan, tuple(items))
 
 
 def undo(inverses: tuple[Step, ...], title: str) -> Plan:
     """Return the plan that brings back what was: `inverses` oldest first, those of one thing combined."""
     keys = dict.fromkeys(step.key for step in inverses)
-    merged = (reduce(_absorb, [step for step in inverses if step.key == key]) for key in keys)
-    return Plan(title, order(tuple(merged)))
+    merged = tuple(reduce(_absorb, [step for step in inverses if step.key == key]) for key in keys)
+    kept = tuple(d for step in merged if isinstance(step, Packages) and step.absent for d in step.keep)
+    return Plan(title, order(tuple(_sweeping(step, kept) for step in merged)))
 
 
-def _item(step: Step, host: Host) -> Item:
+def _item(step: Step, host: Host, earlier: tuple[Item, ...]) -> Item:
+    """Say what a step would change after the earlier ones, by which a running service gets old, or is stopped."""
     try:
-        change = step.diff(observe(step, host))
+        observed: Step = observe(step, host)
+        if isinstance(observed, Service):
+            files = tuple(item.step.path for item in earlier if isinstance(item.step, File))
+            disturbed = any(item.change.disturbs == observed.name for item in earlier)
+            observed = observed.aged(observed.newer_than if disturbed else files)
+        change = step.diff(observed)
     except RmqsetupError as error:
         return Item(step, Change(), error)
     return Item(step, _foretold(change, host))
@@ -98,6 +110,14 @@ def _foretold(change: Change, host: Host) -> Change:
     except RmqsetupError:
         return change
     return replace(change, details=details)
+
+
+def _sweeping(step: Step, kept: tuple[str, ...]) -> Step:
+    """Let the removal of a file take along, once empty, the directory that a purge kept for its sake."""
+    if not isinstance(step, File) or step.exists:
+        return step
+    above = tuple(d for d in kept if step.path.startswith(f"{d}/") and d not in step.directories)
+    return replace(step, directories=(*step.directories, *above))
 
 
 def _absorb(older: Step, newer: Step) -> Step:

@@ -353,13 +353,15 @@ def test_uninstall_keeps_the_data_and_a_purge_does_not(tmp_path):
 def test_what_is_ours(tmp_path):
     run(tmp_path, SOURCES, PIN)
     journal = Journal("install", state=tmp_path)
-    journal.before(Packages("apt", hold=("rabbitmq-server", "erlang-*")), Packages("apt"))
+    wish = Packages("apt", hold=("rabbitmq-server", "erlang-*"))
+    journal.before(wish, Packages("apt"))  # what somebody else held meanwhile is not ours
+    journal.before(wish, Packages("apt", release=("rabbitmq-server", "erlang-base")))
     journal.before(file("/gone", None), file("/gone", "was there"))
     journal.finish(DONE)
     found = pipeline.ours(read_all(tmp_path))
     assert found.paths == (SOURCES, PIN)
     assert found.digests == tuple(file(path, f"new {path}").wanted_digest for path in (SOURCES, PIN))
-    assert found.holds == ("rabbitmq-server", "erlang-*")
+    assert found.holds == ("rabbitmq-server", "erlang-base")
     assert found.directories == ("/made",)
 
 

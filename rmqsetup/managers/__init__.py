@@ -124,6 +124,10 @@ class Manager(Protocol):
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Turn what a simulation complains of into an error; `hint` goes before our own."""
 
+    @property
+    def unfinished(self) -> str:
+        """A file that is there while a transaction that was cut has not been finished, whatever packages say."""
+
     def stamp(self, name: str) -> str:
         """Return a file that is written whenever the package is unpacked."""
 

@@ -74,8 +74,8 @@ class Apt:
         return replace(_guarded(run, hold_back, (), purge=False), weighed=True)
 
     def complete(self, wish: Wish) -> Command:
-        """Run `apt-get --fix-broken install` without names: with names apt refuses while something is broken."""
-        run = _apt(*_QUIETLY, "--fix-broken", "install", lock_timeout=wish.lock_timeout)
+        """Run `apt-get --fix-broken install` without names: names have to mend all that is broken, or apt refuses."""
+        run = _apt(*_QUIETLY, "--fix-broken", "--no-remove", "install", lock_timeout=wish.lock_timeout)
         return replace(_guarded(run, wish.hold_back, wish.keep, purge=False), weighed=True)
 
     def hold(self, names: tuple[str, ...]) -> Command:
@@ -97,6 +97,11 @@ class Apt:
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Say why apt would not even begin."""
         return _error("the packages cannot be installed as resolved", problem, "", hint)
+
+    @property
+    def unfinished(self) -> str:
+        """The first of dpkg's notes since its last checkpoint: apt refuses to begin as long as there are any."""
+        return "/var/lib/dpkg/updates/0000"
 
     def stamp(self, name: str) -> str:
         """Return dpkg's list of the package's files, written at every unpacking."""
@@ -194,7 +199,7 @@ _AGAIN = "then run the same command again"
 _REASONS: tuple[tuple[str, type[RmqsetupError], str], ...] = (
     (_UNTRUSTED, TrustError, "do not install from this source until it is clear why"),
     (r"is not valid yet|is expired|Release file .* expired", TrustError, "check this machine's clock with: date -u"),
-    (r"No space left on device|not have enough free space", ManagerError, f"free some space (df -h), {_AGAIN}"),
+    (r"No space left on device|enough free space", ManagerError, f"free some space (df -h), {_AGAIN}"),
     (r"Could not get lock|frontend lock", ManagerError, "wait for it, or give more time with --lock-timeout SECONDS"),
     (r"Read-only file system", ManagerError, f"remount the file system writable, {_AGAIN}"),
     (_UNREACHED, NetworkError, f"check the network and the proxy settings, {_AGAIN}"),

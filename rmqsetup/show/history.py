@@ -53,8 +53,8 @@ def _status(receipt: Receipt) -> str:
 
 
 def _changed(receipt: Receipt) -> tuple[str, ...]:
-    """Return what a run touched, each once: paths, packages, services."""
-    return tuple(dict.fromkeys(_what(entry) for entry in receipt.entries))
+    """Return what a run touched, each once: paths, packages, services. What was only noted is left out."""
+    return tuple(dict.fromkeys(_what(entry) for entry in receipt.entries if entry.status != "unchanged"))
 
 
 def _what(entry: Entry) -> str:

@@ -67,6 +67,7 @@ class Change:
 
     `inverse` is the step that brings back what was observed, None where that cannot be done.
     `then` is the step to go on with after the actions, when only they make the rest visible.
+    `disturbs` is a service that the actions may stop: how it was must be known before.
     `words` describe the change in one line; `conflict` says that somebody edited what we wrote.
     """
 
@@ -77,6 +78,7 @@ class Change:
     warning: str = ""
     conflict: str = ""
     then: Step | None = None
+    disturbs: str = ""
 
     @property
     def empty(self) -> bool:

@@ -20,6 +20,7 @@ class File:
     A secret travels by reference: `source` is a file on this machine whose bytes have the sha256 `digest`;
     `content` stays None then. `expect` are digests of what was written by us, and may be replaced without
     a copy. `directories` exist only for this file and go with it once empty, innermost first.
+    With `copied` the content stands beside the file as well, since we put a copy there: it goes when this is written.
     `early` files steer the package manager, so that even their removal comes before packages.
     """
 
@@ -34,6 +35,7 @@ class File:
     expect: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
     early: bool = False
+    copied: bool = False
 
     @property
     def key(self) -> str:
@@ -53,14 +55,15 @@ class File:
         return Phase.WRITE if self.early or (self.owner == "root" and self.group == "root") else Phase.OWNED
 
     def query(self) -> tuple[Look, ...]:
-        """Look at the file."""
-        return (Read(self.path),)
+        """Look at the file, and at our copy of it where that is to go."""
+        return (Read(self.path), Read(self.path + KEPT)) if self.copied else (Read(self.path),)
 
     def observe(self, answers: tuple[Answer, ...]) -> File:
         """Return the file as it is; one that may not be read has the digest `unreadable`."""
-        state = answers[0]
+        state, copy = answers[0], answers[1] if len(answers) > 1 else None
+        copied = isinstance(copy, FileState) and sha256(copy.content or b"") == self.wanted_digest
         if not isinstance(state, FileState):
-            return replace(self, content=None, source="", digest="")
+            return replace(self, content=None, source="", digest="", copied=copied)
         digest = "unreadable" if state.content is None else sha256(state.content)
         return replace(
             self,
@@ -70,25 +73,28 @@ class File:
             group=state.group,
             source="",
             digest=digest,
+            copied=copied,
         )
 
     def diff(self, observed: File) -> Change:
         """Write or remove; what somebody else wrote there is kept beside as `PATH.rmqsetup.save`."""
+        spare = (Remove(self.path + KEPT),) if self.copied and observed.copied else ()
         if self._same(observed):
-            return Change()
+            return Change(spare, words=f"remove {self.path}{KEPT}") if spare else Change()
+        kept = self._keep(observed)
         inverse = replace(
             observed,
             expect=(self.wanted_digest,) if self.exists else (),
             directories=self.directories,
             secret=self.secret or observed.secret,
+            copied=bool(kept),
         )
-        kept = self._keep(observed)
         action: Action = Remove(self.path, self.directories)
         if self.exists:
             action = Write(self.path, self.content or b"", self.mode, self.owner, self.group, self.source)
         verb = ("change" if observed.exists else "write") if self.exists else "remove"
         conflict = f"{self.path} was edited by somebody else: their version stays as {self.path}{KEPT}" if kept else ""
-        return Change((*kept, action), inverse, f"{verb} {self.path}", conflict=conflict)
+        return Change((*kept, action, *(() if kept else spare)), inverse, f"{verb} {self.path}", conflict=conflict)
 
     def bare(self) -> File:
         """Return no file."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
-from rmqsetup.host import Action, Answer, Look, Result
+from rmqsetup.host import Action, Answer, FileState, Look, Read, Result
 from rmqsetup.managers import Manager, Operation, Package, Present, State, Transaction, Wish, manager
 from rmqsetup.steps import Change, Phase
 
@@ -20,7 +20,8 @@ class Packages:
     packages that may go. `keep` are directories that a purge must not delete, `hold_back` the service whose start
     is refused meanwhile.
     With `survey` the first look is at what is installed, and the indices are fetched before anything is
-    installed; without it the transaction is simulated and checked. `present` and `transaction` are observed only.
+    installed; without it the transaction is simulated and checked. `present`, `interrupted` and `transaction` are
+    observed only.
     """
 
     manager: str
@@ -40,6 +41,7 @@ class Packages:
     lock_timeout: int = 120
     survey: bool = True
     present: tuple[Present, ...] = ()
+    interrupted: bool = False
     transaction: Transaction | None = None
 
     @property
@@ -54,7 +56,7 @@ class Packages:
 
     def query(self) -> tuple[Look, ...]:
         """List what is installed, and simulate the transaction once it is known."""
-        looks: tuple[Look, ...] = (self._manager.list_command(),)
+        looks: tuple[Look, ...] = (self._manager.list_command(), Read(self._manager.unfinished))
         return looks if self.survey else (*looks, self._manager.simulate(self.wish()))
 
     def observe(self, answers: tuple[Answer, ...]) -> Packages:
@@ -69,6 +71,7 @@ class Packages:
             absent=tuple(name for name in self.absent if name not in known),
             hold=tuple(p.name for p in present if p.held),
             present=present,
+            interrupted=any(isinstance(a, FileState) for a in answers) or any(p.state is State.BROKEN for p in present),
             transaction=self._manager.parse_simulation(results[1]) if len(results) > 1 else None,
         )
 
@@ -87,7 +90,8 @@ class Packages:
         words = " and ".join(filter(None, phrases))
         if self.survey:
             step = replace(self, absent=gone, survey=False)
-            return Change(self._prepare(observed, installs=bool(missing)), None, words, gone, then=step)
+            preparation = self._prepare(observed, installs=bool(missing))
+            return Change(preparation, None, words, gone, then=step, disturbs=self.hold_back)
         self._refuse(observed)
         return self._transact(observed, gone, words)
 
@@ -126,7 +130,7 @@ class Packages:
 
     def _prepare(self, observed: Packages, *, installs: bool) -> tuple[Action, ...]:
         """Return what comes before the simulation: mending what was interrupted, and fresh indices."""
-        its, broken = self._manager, any(p.state is State.BROKEN for p in observed.present)
+        its, broken = self._manager, observed.interrupted
         mend = (its.mend(self.hold_back),) if broken else ()
         refresh = (its.refresh(self.lock_timeout),) if installs else ()
         complete = (its.complete(self.wish()),) if broken and installs else ()

@@ -15,8 +15,9 @@ class Service:
     """A service as wished; None means as it is.
 
     `newer_than` are files: a service that started before one of them was written is restarted. State,
-    not events: it does not matter who wrote them, or in which run. `since` (seconds since the epoch),
-    `stale` and `outdated` are observed only.
+    not events: it does not matter who wrote them, or in which run. With `if_known` nothing is wished of a
+    service that its manager does not know: an undo takes the package away first, and its service with it.
+    `known`, `since` (seconds since the epoch), `stale` and `outdated` are observed only.
     """
 
     manager: str
@@ -24,6 +25,8 @@ class Service:
     enabled: bool | None = True
     running: bool | None = True
     newer_than: tuple[str, ...] = ()
+    if_known: bool = False
+    known: bool = True
     since: float = 0.0
     stale: bool = False
     outdated: str = ""
@@ -51,6 +54,7 @@ class Service:
             self,
             enabled=state.enabled,
             running=state.running,
+            known=state.known,
             since=state.since,
             stale=state.stale,
             outdated=newer[0] if newer and state.running else "",
@@ -59,6 +63,8 @@ class Service:
     def diff(self, observed: Service) -> Change:
         """Enable, then start; or stop, then disable. A start is one boot of the node, never two."""
         manager, actions, words = self._manager, list[Action](), list[str]()
+        if self.if_known and not observed.known:
+            return Change()
         turn = self._turn(observed)
         if observed.stale and turn != "stop":
             actions += manager.reload()
@@ -68,21 +74,30 @@ class Service:
         if turn:
             actions += self._turning(turn)
             words.append(turn)
-        if self.enabled is False and observed.enabled:
+        if self.enabled is False and (observed.enabled or not observed.known):  # a package will enable its service
             actions += manager.disable(self.name)
             words.append("disable")
         if not words:
             return Change()
         inverse = replace(  # only of what changes: a package may have enabled its service before we came
-            observed,
+            self.back_to(observed),
             enabled=observed.enabled if {"enable", "disable"} & set(words) else None,
             running=observed.running if turn else None,
-            since=0.0,
-            stale=False,
-            outdated="",
         )
         warning = "the running broker restarts: its connections drop" if turn == "restart" else ""
         return Change(tuple(actions), inverse, f"{' and '.join(words)} {self.name}", (), warning)
+
+    def back_to(self, observed: Service) -> Service:
+        """Return the wish to have it run, or not, as it was observed; whether it starts at boot is left alone."""
+        return replace(self, enabled=None, running=observed.running, if_known=True)
+
+    def aged(self, changed: tuple[str, ...]) -> Service:
+        """As an observation, make it older than those of its files that were `changed`, or are about to be.
+
+        What is on disk tells of a file that was written, and not of one that was removed.
+        """
+        newer = [path for path in self.newer_than if path in changed]
+        return replace(self, outdated=self.outdated or newer[0]) if newer and self.running else self
 
     def bare(self) -> Service:
         """Return a service that neither runs nor starts at boot."""
