@@ -12,7 +12,10 @@
 set -eu
 
 # What tests/lab and the tests call, as Debian packages.
-TOOLS="apt-utils dpkg-dev git gnupg gpgv iproute2 mmdebstrap nftables openssl shellcheck systemd-container util-linux xz-utils"
+TOOLS="
+    apt-utils busybox dpkg-dev git gnupg gpgv iproute2 mmdebstrap nftables openssl shellcheck sqv systemd-container
+    util-linux xz-utils
+"
 
 main() {
     case ${1:-} in -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit ;; esac

@@ -81,6 +81,6 @@ def test_install_sh_alone_says_that_it_needs_its_checkout(tmp_path):
 
 def test_test_sh_installs_what_the_lab_needs():
     essential = {"apt", "dpkg"}
-    listed = re.search(r'^TOOLS="(.*)"$', TEST.read_text(), re.MULTILINE)
+    listed = re.search(r'^TOOLS="(.*?)"$', TEST.read_text(), re.MULTILINE | re.DOTALL)
     assert listed
     assert {package for _, package in roots.PROGRAMS} - essential <= set(listed[1].split())

@@ -156,7 +156,7 @@ def test_an_own_mirror_with_its_key_over_plain_http_works(machine, before, own, 
 
 
 def test_a_certificate_nobody_here_vouches_for_is_no_answer(machine, before, team, trust):
-    """Whoever re-signs TLS cannot forge a package, and Debian's are signed as well: that is a fall back, said in a line."""
+    """Whoever re-signs TLS cannot forge a package, and Debian's are signed as well: a fall back, said in a line."""
     bundle = "/etc/ssl/certs/ca-certificates.crt"
     trusted = machine.read(bundle)
     machine.write(bundle, trusted.replace(trust.authority, ""))

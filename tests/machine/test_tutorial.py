@@ -37,7 +37,8 @@ def test_it_goes_as_it_says(boot, tool):
             for line in filter(None, body.splitlines()):
                 assert line in printed, f"{line!r} is not in what was printed:\n{printed}"
         if "add_user" in body:
-            ask = "import urllib.request as r; a = r.HTTPPasswordMgrWithDefaultRealm(); " + (
+            ask = (
+                "import urllib.request as r; a = r.HTTPPasswordMgrWithDefaultRealm(); "
                 "u = 'http://localhost:15672/api/whoami'; a.add_password(None, u, 'ada', 'a long password'); "
                 "print(r.build_opener(r.HTTPBasicAuthHandler(a)).open(u).read().decode())"
             )
