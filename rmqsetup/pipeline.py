@@ -12,7 +12,7 @@ from pathlib import Path
 from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
-from rmqsetup.errors import BrokerNotReadyError, ConflictError, UsageError
+from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
 from rmqsetup.host import Host
 from rmqsetup.managers import apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource
@@ -65,7 +65,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host))))
+        _tell_why(report.error, host)
     return report
 
 
@@ -118,12 +118,15 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
     return plan, tuple(receipt.id for receipt in chosen)
 
 
-def _last_words(host: Host) -> tuple[str, ...]:
-    """Return what a node that would not start said last."""
+def _tell_why(error: RmqsetupError, host: Host) -> None:
+    """Add to an error what a node that would not start said last, and what mends that."""
     from rmqsetup.probes.address import find_address
+    from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
-    return last_words(host, find_address(host).name)
+    words = last_words(host, find_address(host).name)
+    error.cause = "\n".join(filter(None, (error.cause, *words)))
+    error.hint = remedy(host, words) or error.hint
 
 
 def _without_keeping(step: Packages) -> Packages:

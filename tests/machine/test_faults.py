@@ -331,11 +331,20 @@ def test_a_proxy_that_is_not_there(machine, before, team):  # noqa: ARG001
         unchanged(before, machine)
 
 
+def test_a_host_name_that_does_not_resolve_is_no_matter(machine, before):
+    hosts = machine.read("/etc/hosts")
+    machine.write("/etc/hosts", hosts.replace(f"{machine.address} broker\n", ""))
+    assert machine.run("getent", "hosts", "broker").exit_code != 0
+    rmqsetup(machine, "install", "--source", "distro", "--no-recommends", "--yes")
+    machine.write("/etc/hosts", hosts)
+    gone(before, machine)
+
+
 def test_what_keeps_a_node_from_starting_is_named_and_a_second_run_finishes(machine, before):
     policy = "#!/bin/sh\nexit 101\n"
     machine.write("/usr/sbin/policy-rc.d", policy, 0o755)  # as in images of containers: it must not stop our one start
     hosts = machine.read("/etc/hosts")
-    machine.write("/etc/hosts", hosts.replace(f"{machine.address} broker\n", ""))
+    machine.write("/etc/hosts", hosts.replace(machine.address, "192.0.2.77"))  # of nobody here: that is fatal
     wish = ("--source", "distro", "--no-recommends")
     failed(machine, *wish, code=8, hint="/etc/hosts", cause="broker")
     machine.write("/etc/hosts", hosts)
