@@ -15,14 +15,16 @@ from rmqsetup.probes.wire import GarbledError, ProbeError, UnreachableError
 from rmqsetup.services import OPEN_FILES
 
 LAUNCHERS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server")
-"""What starts the node. The first is upstream's own script, which has the node's output as its own and turns SIGTERM
-into an orderly shutdown; the packages' wrapper around it becomes the user rabbitmq, whose output Debian's hides."""
+"""What starts the node. The first is upstream's own script, whose output is the node's; the packages' wrapper around it
+becomes the user rabbitmq, and Debian's hides that output in a file."""
 
 USER, HOME, UMASK = "rabbitmq", "/var/lib/rabbitmq", 0o027
 """As whom, where, and with which umask the units of Debian's and of upstream's packages run it."""
 
-VARIABLES = (("HOME", HOME), ("USER", USER), ("LOGNAME", USER))
-"""What the environment says of that user: the node looks for its cookie in its home."""
+VARIABLES = (("HOME", HOME), ("USER", USER), ("LOGNAME", USER), ("RUNNING_UNDER_SYSTEMD", "true"))
+"""What the environment says. The node looks for its cookie in the home of its user. With the last one upstream's script
+becomes the node, as under systemd, which stops in order at SIGTERM; else the script stays as a proxy between us and the
+node, and that of RabbitMQ 3.10 ends with 0 whatever became of the node."""
 
 LOW = 4096
 """Fewer open files are little even for development, by RabbitMQ's own guide to networking."""
@@ -33,7 +35,10 @@ PLUGINS = "/etc/rabbitmq/enabled_plugins"
 ELSEWHERE = ("/etc/rabbitmq/advanced.config", "/etc/rabbitmq/rabbitmq.config")
 """Files in which an administrator may have moved ports in a form that is not read here."""
 
-_MOVING = re.compile(r"\b(?:RABBITMQ_)?(NODE_PORT|DIST_PORT|NODE_IP_ADDRESS|CONFIG_FILES?|ADVANCED_CONFIG_FILE)\b")
+_MOVING = re.compile(
+    r"^\s*(?:export\s+)?(?:RABBITMQ_)?(?:NODE_PORT|DIST_PORT|NODE_IP_ADDRESS|CONFIG_FILES?|ADVANCED_CONFIG_FILE)=",
+    re.MULTILINE,
+)
 _SETTING = re.compile(r"^\s*([\w.]+)\s*=\s*'?([^'#\n]*?)'?\s*(?:#.*)?$", re.MULTILINE)
 
 
@@ -121,7 +126,7 @@ def _registered(host: Host, address: NodeAddress) -> str:
 
 def _wanted(host: Host, inherited: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
     """Return the ports the node is going to listen on, as far as that can be read, each with what for."""
-    said = " ".join((_text(host, ENVIRONMENT), *inherited))
+    said = "\n".join((_text(host, ENVIRONMENT), *(f"{name}=" for name in inherited)))
     if _MOVING.search(said) or any(host.read(path) for path in ELSEWHERE):
         return ()
     files = (CONFIG, *(f"{FOLDER}/{name}" for name in host.names(FOLDER) if name.endswith(".conf")))

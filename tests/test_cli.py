@@ -19,14 +19,13 @@ from pretending import Machine
 from reference import reference
 from screens import stored
 
-from rmqsetup import cli, pipeline, versions
+from rmqsetup import cli, launch, pipeline, versions
 from rmqsetup.cli import app, elevation, reading, verifying
 from rmqsetup.cli.options import COMMANDS, Words, command
 from rmqsetup.cli.session import Session
 from rmqsetup.errors import INTERRUPTED, NetworkError, RmqsetupError, UsageError
 from rmqsetup.host import Command, Result
 from rmqsetup.hosts import foreground
-from rmqsetup.launch import LAUNCHERS
 from rmqsetup.probes.ports import Taken
 from rmqsetup.show.terminal import Terminal
 from rmqsetup.verify import Rung, Verdict, Verification
@@ -202,7 +201,7 @@ def still(desk):
     """A machine with RabbitMQ that does not run."""
     desk.type(f"{INSTALL} --yes")
     desk.host.running = False
-    desk.host.files[LAUNCHERS[0]] = desk.host.read("/etc/passwd")
+    desk.host.files[launch.LAUNCHERS[0]] = desk.host.read("/etc/passwd")
     return desk
 
 
@@ -231,7 +230,7 @@ def test_start_that_cannot(desk, still, monkeypatch):
     for line in ("start", "start --foreground"):
         assert still.type(line) == 8
         stored("error-port.txt", still.err)
-    del still.host.files[LAUNCHERS[0]]
+    del still.host.files[launch.LAUNCHERS[0]]
     for line in ("start", "start --foreground"):
         assert desk.type(line) == 2
         stored("error-nothing-to-start.txt", desk.err)
@@ -273,7 +272,7 @@ def test_start_in_the_foreground(still, ran):
                 ("/usr/lib/rabbitmq/bin/rabbitmq-server",),
                 "/var/lib/rabbitmq",
                 "rabbitmq",
-                (("HOME", "/var/lib/rabbitmq"), ("USER", "rabbitmq"), ("LOGNAME", "rabbitmq")),
+                launch.VARIABLES,
                 0o027,
                 foreground.Limits(524_288, 524_288),
             ),

@@ -167,13 +167,23 @@ def test_a_port_whose_holder_is_not_to_be_seen():
         {"rabbitmq.conf": "listeners.tcp = none\nlisteners.ssl.default = 5671 # not 5672\n"},
         {"rabbitmq.conf": "listeners.tcp.default = 5672\n", "conf.d__90.conf": "listeners.tcp.default = 5679\n"},
         {"rabbitmq.conf": "listeners.tcp.default = 5679\n", "conf.d__90.txt": "listeners.tcp.default = 5672\n"},
-        {"rabbitmq-env.conf": "NODE_PORT=5673\n"},
+        {"rabbitmq-env.conf": "# of ours\nexport RABBITMQ_NODE_PORT=5673\n"},
+        {"rabbitmq-env.conf": "CONFIG_FILE=/srv/rabbitmq\n"},
         {"advanced.config": "[].\n"},
     ],
     ids=str,
 )
 def test_a_port_that_the_node_does_not_want_may_be_taken(files):
     launch.refuse_taken(rabbit(**files))
+
+
+def test_what_is_commented_out_moves_nothing():
+    """Debian's own rabbitmq-env.conf is like that."""
+    host = rabbit(
+        **{"rabbitmq-env.conf": "# Defaults to 5672.\n#NODE_PORT=5672\n", "rabbitmq.conf": "# listeners.tcp = none"}
+    )
+    with pytest.raises(BrokerNotReadyError):
+        launch.refuse_taken(host)
 
 
 def test_variables_that_the_node_inherits_may_move_its_ports():

@@ -11,7 +11,6 @@ from rmqsetup.errors import StoppedError, UsageError
 if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
     from rmqsetup.show.answer import Answer
-    from rmqsetup.verify import Verification
 
 LEVEL = 3
 """How far a start is waited for: up to the listeners."""

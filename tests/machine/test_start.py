@@ -73,6 +73,22 @@ def limits(machine, pid: int) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+@pytest.fixture
+def start(machine):
+    """Return a function that runs the node in the foreground; whatever a failing test leaves running is ended."""
+    begun = []
+
+    def begin(*words, **options):
+        begun.append(Foreground(machine, *words, **options))
+        return begun[-1]
+
+    yield begin
+    for run in begun:
+        if run.running.process.poll() is None:
+            run.running.kill_tree()
+            run.running.finish(20)
+
+
 class Foreground:
     """`rmqsetup start --foreground` under way, as process 1 of a PID namespace as in a container, or as any process."""
 
@@ -112,9 +128,9 @@ class Foreground:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["as-process-1", "as-any-process"])
-def test_the_node_in_the_foreground(machine, first):
+def test_the_node_in_the_foreground(machine, start, first):
     before = machine.read(NODE_LOG) if machine.exists(NODE_LOG) else ""
-    run = Foreground(machine, first=first).ready()
+    run = start(first=first).ready()
     healthy(machine)
     rmqsetup(machine, "verify")
     beam, ours = node(machine), run.pid
@@ -131,19 +147,20 @@ def test_the_node_in_the_foreground(machine, first):
     assert READY in done.stdout
     assert "was stopped by SIGTERM" in done.stderr
     after = machine.read(NODE_LOG).removeprefix(before)
-    assert "Successfully stopped RabbitMQ" in after or "RabbitMQ is asked to stop" in after
+    assert "stopped TCP listener on [::]:5672" in after
+    assert after.rstrip().endswith("is stopped"), "its last words are those of a message store that was closed"
 
 
 @pytest.mark.parametrize("name", ["INT", "HUP"])
-def test_other_signals_stop_it_in_order_too(machine, name):
-    done = Foreground(machine).ready().stop(name)
+def test_other_signals_stop_it_in_order_too(start, name):
+    done = start().ready().stop(name)
     assert f"was stopped by SIG{name}" in done.stderr
 
 
-def test_orphans_are_reaped(machine):
+def test_orphans_are_reaped(machine, start):
     """As process 1, and as the nearest of those that adopt."""
     for first in (True, False):
-        run = Foreground(machine, first=first).ready()
+        run = start(first=first).ready()
         if first:
             machine.run("nsenter", "-t", str(run.pid), "-p", "-m", "sh", "-c", "for n in 1 2 3; do (sleep 0.3 &); done")
         space = node(machine).space
@@ -152,14 +169,14 @@ def test_orphans_are_reaped(machine):
         run.stop()
 
 
-def test_a_node_that_is_shut_down_from_inside_ends_the_command_well(machine):
-    run = Foreground(machine).ready()
+def test_a_node_that_is_shut_down_from_inside_ends_the_command_well(machine, start):
+    run = start().ready()
     machine.run("rabbitmqctl", "-q", "shutdown", check=True)
     assert "was stopped after" in run.finish().stderr
 
 
-def test_a_node_that_is_killed_ends_the_command_with_its_exit_code(machine):
-    run = Foreground(machine, "--output", "json").ready()
+def test_a_node_that_is_killed_ends_the_command_with_its_exit_code(machine, start):
+    run = start("--output", "json").ready()
     machine.run("kill", "-KILL", str(node(machine).pid), check=True)
     done = run.finish(137)
     answer = json.loads(done.stdout)
@@ -168,11 +185,11 @@ def test_a_node_that_is_killed_ends_the_command_with_its_exit_code(machine):
     assert READY in done.stderr, "standard output is the answer's"
 
 
-def test_a_node_that_cannot_boot_says_why(machine):
+def test_a_node_that_cannot_boot_says_why(machine, start):
     conf = "/etc/rabbitmq/rabbitmq.conf"
     machine.write(conf, "no_such_setting = 1\n")
     try:
-        run = Foreground(machine)
+        run = start()
         done = run.running.finish(60)
         assert done.exit_code not in (0, 8), str(done)
         assert f"ended with exit code {done.exit_code}" in done.stderr
@@ -182,9 +199,9 @@ def test_a_node_that_cannot_boot_says_why(machine):
         machine.run("rm", "-f", conf)
 
 
-def test_limits_of_open_files(machine):
+def test_limits_of_open_files(machine, start):
     """A huge limit is lowered where this machine can have one; a limit that was asked for is the node's either way."""
-    run = Foreground(machine, "--open-files", "4096").ready()
+    run = start("--open-files", "4096").ready()
     asked, beam = limits(machine, node(machine).pid), node(machine)
     run.stop()
     assert asked == (4096, 4096)
@@ -195,12 +212,12 @@ def test_limits_of_open_files(machine):
     raise_it = ("prlimit", f"--nofile={HUGE}:{HUGE}")
     if machine.run(*raise_it, "true").exit_code:
         usual = machine.run("sh", "-c", "ulimit -Sn; ulimit -Hn", check=True).stdout.split()
-        run = Foreground(machine).ready()
+        run = start().ready()
         same = limits(machine, node(machine).pid)
         run.stop()
         assert same == tuple(map(int, usual)), "what is no more than enough is left alone"
         pytest.skip("the limit of open files cannot be raised on this machine, so there is no huge one to lower")
-    run = Foreground(machine, before=raise_it).ready()
+    run = start(before=raise_it).ready()
     lowered, beam = limits(machine, node(machine).pid), node(machine)
     done = run.stop()
     assert lowered == (524_288, 524_288)
@@ -210,13 +227,15 @@ def test_limits_of_open_files(machine):
 
 def test_in_the_background_and_what_stands_in_the_way(machine):
     taken = machine.popen("python3", "-c", LISTENER)
-    assert until(lambda: "held" in taken.output()[0], 20)
-    for words in (("start",), ("start", "--foreground")):
-        refused = rmqsetup(machine, *words, code=8)
-        assert "port 5672 is taken" in refused.stderr
-        assert "python3 (process" in refused.stderr
-    taken.kill()
-    taken.finish()
+    try:
+        assert until(lambda: "held" in taken.output()[0], 20)
+        for words in (("start",), ("start", "--foreground")):
+            refused = rmqsetup(machine, *words, code=8)
+            assert "port 5672 is taken" in refused.stderr
+            assert "python3 (process" in refused.stderr
+    finally:
+        taken.kill()
+        taken.finish()
     assert erlang(machine) == []
 
     booted = boots(machine) if machine.exists(NODE_LOG) else 0
@@ -232,9 +251,9 @@ def test_in_the_background_and_what_stands_in_the_way(machine):
     assert until(lambda: erlang(machine) == [], 10)
 
 
-def test_the_user_rabbitmq_needs_no_root(machine):
+def test_the_user_rabbitmq_needs_no_root(machine, start):
     become = ("setpriv", "--reuid=rabbitmq", "--regid=rabbitmq", "--init-groups", "env", "HOME=/nonexistent")
-    run = Foreground(machine, first=False, before=become).ready()
+    run = start(first=False, before=become).ready()
     assert node(machine).user == "rabbitmq"
     run.stop()
 
