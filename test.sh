@@ -13,8 +13,8 @@ set -eu
 
 # What tests/lab and the tests call, as Debian packages.
 TOOLS="
-    apt-utils busybox dpkg-dev git gnupg gpgv iproute2 mmdebstrap nftables openssl shellcheck sqv systemd-container
-    util-linux xz-utils
+    apt-utils busybox dpkg-dev git gnupg gpgv iproute2 mmdebstrap nftables openssl ruby shellcheck sqv
+    systemd-container util-linux vagrant xz-utils
 "
 
 main() {

@@ -24,14 +24,15 @@ rmqsetup --install-completion
 
 Options come after the command. Results go to standard output, everything else to standard error. Nothing is drawn
 where there is no terminal; `NO_COLOR` takes the colours away; a terminal's width is used up to 110 columns, or what
-`COLUMNS` says. `install`, `undo` and `uninstall` need root and go on through sudo by themselves, with the proxy
-variables, `NO_COLOR`, `LANG`, `LC_*`, `COLUMNS`, `TERM` and `RMQSETUP_*` of the environment.
+`COLUMNS` says. `install`, `start`, `undo` and `uninstall` need root and go on through sudo by themselves, with the
+proxy variables, `NO_COLOR`, `LANG`, `LC_*`, `COLUMNS`, `TERM` and `RMQSETUP_*` of the environment.
 """
 
 JSON = """\
 ## JSON
 
-With `--output json` every command prints one object, also when it fails, and ends with the same exit code:
+With `--output json` every command prints one object, also when it fails, and ends with the same exit code. That of
+`start --foreground` comes when the node has ended.
 
 | Key | Meaning |
 |---|---|
@@ -84,6 +85,7 @@ def _exit_codes() -> str:
     ]
     lines = ["## Exit codes", "", "| Exit code | `code` in JSON | Meaning |", "|---|---|---|"]
     lines += [f"| {number} | {f'`{code}`' if code else ''} | {words} |" for number, code, words in sorted(rows)]
+    lines += ["", "`rmqsetup start --foreground` ends with the exit code of the node, once that ran."]
     return "\n".join(lines) + "\n"
 
 

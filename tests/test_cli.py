@@ -19,12 +19,14 @@ from pretending import Machine
 from reference import reference
 from screens import stored
 
-from rmqsetup import cli, pipeline, versions
+from rmqsetup import cli, launch, pipeline, versions
 from rmqsetup.cli import app, elevation, reading, verifying
 from rmqsetup.cli.options import COMMANDS, Words, command
 from rmqsetup.cli.session import Session
 from rmqsetup.errors import INTERRUPTED, NetworkError, RmqsetupError, UsageError
 from rmqsetup.host import Command, Result
+from rmqsetup.hosts import foreground
+from rmqsetup.probes.ports import Taken
 from rmqsetup.show.terminal import Terminal
 from rmqsetup.verify import Rung, Verdict, Verification
 
@@ -194,6 +196,139 @@ def test_verify(desk, monkeypatch):
     stored("verify-failed.txt", desk.err + desk.out)
 
 
+@pytest.fixture
+def still(desk):
+    """A machine with RabbitMQ that does not run."""
+    desk.type(f"{INSTALL} --yes")
+    desk.host.running = False
+    desk.host.files[launch.LAUNCHERS[0]] = desk.host.read("/etc/passwd")
+    return desk
+
+
+def test_start(still, monkeypatch):
+    assert still.type("start") == 0
+    stored("start.txt", still.err + still.out)
+    assert still.host.running
+    assert still.type("start -o json --wait 1.5") == 0
+    assert (still.data()["status"], still.data()["data"]["level"]) == ("unchanged", 3)
+    still.host.running = False
+    assert still.type("start -o json") == 0
+    assert still.data()["status"] == "changed"
+    monkeypatch.setattr("rmqsetup.verify.verify", lambda *a, **k: climbed(*a, **k, fails=2))
+    assert still.type("start") == 8
+    assert "it does not hold" in still.err
+
+
+def test_start_that_cannot(desk, still, monkeypatch):
+    still.host.fails = "systemctl start"
+    assert still.type("start") == 8
+    assert "systemctl start rabbitmq-server failed" in still.err
+    assert still.type("start --open-files 4096") == 2
+    assert "rmqsetup install --open-files" in still.err
+    monkeypatch.setattr("rmqsetup.probes.ports.taken", lambda _host: (Taken(5672, 0),))
+    monkeypatch.setattr("rmqsetup.probes.ports.holder", lambda *_: "qpidd (process 7)")
+    for line in ("start", "start --foreground"):
+        assert still.type(line) == 8
+        stored("error-port.txt", still.err)
+    del still.host.files[launch.LAUNCHERS[0]]
+    for line in ("start", "start --foreground"):
+        assert desk.type(line) == 2
+        stored("error-nothing-to-start.txt", desk.err)
+
+
+def test_whoever_stops_waiting_leaves_a_node_that_goes_on(still, monkeypatch):
+    def interrupt(*_a, **_k):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rmqsetup.verify.verify", interrupt)
+    assert still.type("start") == INTERRUPTED
+    assert "goes on" in still.err
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """What was run in the foreground; how it ends is to be appended."""
+    monkeypatch.setattr("rmqsetup.launch.refuse_running", lambda *_: None)
+    monkeypatch.setattr("rmqsetup.launch.refuse_taken", lambda *_a, **_k: None)
+    monkeypatch.setattr(foreground, "current_limits", lambda: foreground.Limits(1_073_741_816, 1_073_741_816))
+    monkeypatch.setattr("rmqsetup.probes.logs.last_words", lambda *_a, **_k: ("x.log: BOOT FAILED",))
+    programs, ends = [], [foreground.Ended(0, "SIGTERM", 75.0)]
+
+    def run(program, *, output, spared):
+        programs.append((program, output, spared("beam.smp")))
+        return ends[-1]
+
+    monkeypatch.setattr(foreground, "run", run)
+    return programs, ends
+
+
+def test_start_in_the_foreground(still, ran):
+    assert still.type("start --foreground") == 0
+    stored("start-foreground.txt", still.err)
+    assert still.out == "", "standard output is the node's"
+    assert ran[0] == [
+        (
+            foreground.Program(
+                ("/usr/lib/rabbitmq/bin/rabbitmq-server",),
+                "/var/lib/rabbitmq",
+                "rabbitmq",
+                launch.VARIABLES,
+                0o027,
+                foreground.Limits(524_288, 524_288),
+            ),
+            None,
+            False,
+        )
+    ]
+    assert still.type("start --foreground --quiet --open-files 65536") == 0
+    assert still.err + still.out == ""
+    assert ran[0][-1][0].limits == foreground.Limits(65_536, 65_536)
+
+
+def test_start_in_the_foreground_as_json(still, ran):
+    assert still.type("start --foreground -o json") == 0
+    stored("start-foreground.json", still.out)
+    assert ran[0][-1][1] == 2, "the node's output goes to standard error"
+
+
+def test_the_exit_code_of_the_node_is_passed_on(still, ran):
+    ran[1].append(foreground.Ended(69, "", 0.5))
+    assert still.type("start --foreground") == 69
+    stored("start-foreground-failed.txt", still.err)
+    assert still.type("start --foreground -o json") == 69
+    assert (still.data()["exit_code"], still.data()["status"]) == (69, "failed")
+    assert still.data()["errors"][0]["code"] == "broker-not-ready"
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "said"),
+    [
+        (1024, 524_288, "--open-files 65536"),
+        (1024, 4096, "docker run --ulimit nofile=65536"),
+        (65_536, 65_536, ""),
+        (-1, -1, "instead of no limit"),
+    ],
+)
+def test_what_is_said_of_open_files(still, ran, monkeypatch, soft, hard, said):
+    monkeypatch.setattr(foreground, "current_limits", lambda: foreground.Limits(soft, hard))
+    assert still.type("start --foreground") == 0
+    assert said in " ".join(still.err.split())
+    assert ("Open files" in still.err) is bool(said)
+    assert len(ran[0]) == 1
+    assert still.type("start --foreground --open-files 512") == 0
+    assert "Open files" not in still.err
+
+
+def test_the_user_rabbitmq_needs_no_root_in_the_foreground(still, ran, monkeypatch):
+    monkeypatch.setattr(os, "get_exec_path", lambda: ["/nowhere"])
+    still.root = False
+    monkeypatch.setattr(foreground, "user_name", lambda: "ann")
+    assert still.type("start --foreground") == 2
+    assert ran[0] == []
+    monkeypatch.setattr(foreground, "user_name", lambda: "rabbitmq")
+    assert still.type("start --foreground") == 0
+
+
 def test_status_of_a_machine_without_broker(desk):
     assert desk.type("status") == 8
     stored("status-absent.txt", desk.out + desk.err)
@@ -298,7 +433,7 @@ def test_ctrl_c_says_how_to_go_on(desk, monkeypatch):
 # --- root ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line", [INSTALL, "undo", "uninstall"])
+@pytest.mark.parametrize("line", [INSTALL, "start", "undo", "uninstall"])
 def test_changes_need_root_and_say_what_to_type(desk, monkeypatch, line):
     monkeypatch.setattr(os, "get_exec_path", lambda: ["/nowhere"])
     monkeypatch.setattr(sys, "argv", ["rmqsetup", *shlex.split(line)])
@@ -565,6 +700,7 @@ print(*sys.modules)
     [
         ("status --output json", set()),
         ("status", set()),
+        ("start", set()),
         ("history -o json", set()),
         ("facts -o json", set()),
         ("versions --source distro", {"requests", "gnupg"}),

@@ -7,12 +7,15 @@ import json
 from dataclasses import replace
 
 import pytest
+from pretending import MACHINES
 from probing import FAULTS, VERSIONS, RecordedNode, record
 from screens import stored
 
 from rmqsetup.apply import Outcome, Report, Status
+from rmqsetup.detect import detect
 from rmqsetup.errors import FAMILIES, ConflictError, ManagerError, RmqsetupError
 from rmqsetup.host import Command
+from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.plan import Item, Plan, Preview
 from rmqsetup.probes.node import NodeListener, ask
 from rmqsetup.probes.unit import parse_unit
@@ -166,6 +169,16 @@ def test_the_end_of_an_install_says_where_to_connect(listener, said):
     assert said in text
     assert "the-receipt" in text
     assert ending.installed_data(report, verified(listener))["places"]["receipt"] == "the-receipt"
+
+
+@pytest.mark.parametrize(("name", "said"), [("debian-13", False), ("debian-13-container-without-init", True)])
+def test_the_end_of_an_install_names_the_command_of_a_container(name, said):
+    facts = detect(ReplayHost(MACHINES / name))
+    report = Report(Plan("install", (FILE,), facts), (), "the-receipt")
+    assert ("rmqsetup start --foreground" in ending.installed(report, verified(), terminal())) is said
+    started = ending.installed(report, None, terminal())
+    assert ("rmqsetup start " in started) is said
+    assert ("systemctl start" in started) is not said
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ class Words(NamedTuple):
     key: str | None = None
     fingerprint: str | None = None
     start: bool | None = None
+    foreground: bool = False
     enable: bool | None = None
     hold: bool | None = None
     recommends: bool | None = None
@@ -109,6 +110,8 @@ SOURCE = Option(
 KEY = Option("key", ("--key",), "The key that signs a mirror of your own.", "FILE|URL")
 FINGERPRINT = Option("fingerprint", ("--fingerprint",), "The 40 hex digits of that key.", "FPR")
 
+OPEN_FILES = Option("open_files", ("--open-files",), "How many files and sockets the broker may have open.", "N", int)
+
 REQUEST = (
     Option(
         "recipe",
@@ -124,7 +127,7 @@ REQUEST = (
     Option("plugins", ("--plugins",), "Enable exactly these plugins, and what they need.", "A,B"),
     Option("settings", ("--set",), "A line of rabbitmq.conf. Can be said several times.", "KEY=VALUE", many=True),
     Option("definitions", ("--definitions",), "Users, virtual hosts, queues … to import at boot.", "FILE"),
-    Option("open_files", ("--open-files",), "How many files and sockets the broker may have open.", "N", int),
+    OPEN_FILES,
     KEY,
     FINGERPRINT,
     Option("hold", ("--no-hold",), "Let the versions change when the machine is upgraded.", value=False),
@@ -175,6 +178,20 @@ COMMANDS: tuple[Command, ...] = (
             EXPLAIN,
             *TALK,
         ),
+    ),
+    Command(
+        "start",
+        (
+            Option(
+                "foreground",
+                ("--foreground",),
+                "Run the node as this very command, as a container wants it: SIGTERM or ctrl-C stops it in order.",
+            ),
+            OPEN_FILES,
+            WAIT,
+            *TALK,
+        ),
+        changes=True,
     ),
     Command("verify", (LEVEL, WAIT, *TALK)),
     Command("status", TALK),

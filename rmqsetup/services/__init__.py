@@ -7,6 +7,15 @@ from typing import Protocol
 
 from rmqsetup.host import Command
 
+OPEN_FILES = 524_288
+"""The most files a node may have open that we start ourselves, where the machine would allow any number.
+
+Erlang makes its table of ports as large as the limit of open files, up to 2^27 entries (`+Q` in the manual of erl), and
+takes the memory at boot: 104 MB for a node with 65,536, 111 MB with 524,288, 2.2 GB with 134,217,727, which is what
+containers with a limit of a billion get (docker-library/rabbitmq issue 545); its helper may close each of them, one by
+one. RabbitMQ calls up to 500,000 fine, and systemd's own hard limit is this one.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rmqsetup.host import Command
-from rmqsetup.services import ServiceState
+from rmqsetup.services import OPEN_FILES, ServiceState
 
 # The words are split, so that this shell's own command line does not look like a node's.
 _FIND = """for process in /proc/[0-9]*; do
@@ -21,6 +21,13 @@ for pid in $pids; do
 done"""
 )
 """Where PID 1 reaps nobody an ended node stays as a zombie: one that has no command line any more."""
+
+
+_START = f"""for kind in S H; do
+    most=$(ulimit -"$kind"n)
+    [ "$most" != unlimited ] && [ "$most" -le {OPEN_FILES} ] || ulimit -"$kind"n {OPEN_FILES}
+done
+exec "$1" -detached"""
 
 
 class Unmanaged:
@@ -47,8 +54,11 @@ class Unmanaged:
         return ()
 
     def start(self, name: str) -> Command:
-        """Start the node detached; the package's own script changes to the user rabbitmq."""
-        return Command((name, "-detached"), timeout=60)
+        """Start the node detached; the package's own script changes to the user rabbitmq.
+
+        `OPEN_FILES` is the most it may have open; a lower limit is left alone.
+        """
+        return Command(("sh", "-c", _START, "sh", name), timeout=60)
 
     def restart(self, name: str) -> tuple[Command, ...]:
         """Stop, then start."""

@@ -23,7 +23,8 @@ _PASSWORD = re.compile(r"(?<=://)[^/@\s:]*:?[^/@\s]*@")
 class Answer(NamedTuple):
     """What a command answers: `text` and `data` are made only when wanted.
 
-    `status` is ok, changed, unchanged, pending, failed or stopped. An error decides status and exit code.
+    `status` is ok, changed, unchanged, pending, failed or stopped. An error decides status and exit code, unless
+    there is one of a program that ran in our place: `passed_on`.
     """
 
     command: str
@@ -32,6 +33,7 @@ class Answer(NamedTuple):
     status: str = "ok"
     exit_code: int = 0
     error: RmqsetupError | None = None
+    passed_on: int | None = None
 
 
 def give(answer: Answer, terminal: Terminal, *, json: bool) -> int:
@@ -46,7 +48,9 @@ def give(answer: Answer, terminal: Terminal, *, json: bool) -> int:
 
 
 def exit_code(answer: Answer) -> int:
-    """Return the exit code of an answer: that of the error's family, where there is one."""
+    """Return the exit code of an answer: that of the error's family, where there is one and none is passed on."""
+    if answer.passed_on is not None:
+        return answer.passed_on
     return answer.error.exit_code if answer.error else answer.exit_code
 
 

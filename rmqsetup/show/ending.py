@@ -36,7 +36,7 @@ def installed(report: Report, found: Verification | None, terminal: Terminal) ->
     head = wrapped(_headline(report.plan, found), terminal.width)
     if terminal.quiet:
         return head
-    return f"\n{head}\n\n{pairs(_places(report, found), terminal.width)}\n\nNext\n{columns(_next(found))}"
+    return f"\n{head}\n\n{pairs(_places(report, found), terminal.width)}\n\nNext\n{columns(_next(report.plan, found))}"
 
 
 def unchanged(plan: Plan, found: Verification | None) -> str:
@@ -181,10 +181,12 @@ def _host(listener: NodeListener) -> str:
     return "localhost" if listener.ip in ("0.0.0.0", "::", "127.0.0.1", "::1") else listener.ip  # noqa: S104
 
 
-def _next(found: Verification | None) -> tuple[tuple[str, ...], ...]:
-    started = () if found and found.level else (("systemctl start rabbitmq-server", "start the broker"),)
+def _next(plan: Plan, found: Verification | None) -> tuple[tuple[str, ...], ...]:
+    unmanaged = plan.facts is not None and plan.facts.service_manager == "none"
+    start = "rmqsetup start" if unmanaged else "systemctl start rabbitmq-server"
     return (
-        *started,
+        *(() if found and found.level else ((start, "start the broker"),)),
+        *((("rmqsetup start --foreground", "let this be the container's command"),) if unmanaged else ()),
         ("rmqsetup status", "how the broker is"),
         ("rabbitmqctl add_user NAME", "guest may only log in here"),
         ("rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),

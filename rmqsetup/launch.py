@@ -1,0 +1,164 @@
+"""What a node needs to be started by hand, and what stands in its way: program, limits, a node or a port already there.
+
+Running it belongs to `services` and `hosts.foreground`; whether it does its work afterwards, `verify` tells.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rmqsetup.errors import BrokerNotReadyError, ConflictError, UnsupportedError, UsageError
+from rmqsetup.host import Host
+from rmqsetup.probes import epmd, ports
+from rmqsetup.probes.address import ENVIRONMENT, NodeAddress
+from rmqsetup.probes.wire import GarbledError, ProbeError, UnreachableError
+from rmqsetup.services import OPEN_FILES
+
+LAUNCHERS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server")
+"""What starts the node. The first is upstream's own script, whose output is the node's; the packages' wrapper around it
+becomes the user rabbitmq, and Debian's hides that output in a file."""
+
+USER, HOME, UMASK = "rabbitmq", "/var/lib/rabbitmq", 0o027
+"""As whom, where, and with which umask the units of Debian's and of upstream's packages run it."""
+
+VARIABLES = (("HOME", HOME), ("USER", USER), ("LOGNAME", USER), ("RUNNING_UNDER_SYSTEMD", "true"))
+"""What the environment says. The node looks for its cookie in the home of its user. With the last one upstream's script
+becomes the node, as under systemd, which stops in order at SIGTERM; else the script stays as a proxy between us and the
+node, and that of RabbitMQ 3.10 ends with 0 whatever became of the node."""
+
+LOW = 4096
+"""Fewer open files are little even for development, by RabbitMQ's own guide to networking."""
+
+CONFIG = "/etc/rabbitmq/rabbitmq.conf"
+FOLDER = "/etc/rabbitmq/conf.d"
+PLUGINS = "/etc/rabbitmq/enabled_plugins"
+ELSEWHERE = ("/etc/rabbitmq/advanced.config", "/etc/rabbitmq/rabbitmq.config")
+"""Files in which an administrator may have moved ports in a form that is not read here."""
+
+_MOVING = re.compile(
+    r"^\s*(?:export\s+)?(?:RABBITMQ_)?(?:NODE_PORT|DIST_PORT|NODE_IP_ADDRESS|CONFIG_FILES?|ADVANCED_CONFIG_FILE)=",
+    re.MULTILINE,
+)
+_SETTING = re.compile(r"^\s*([\w.]+)\s*=\s*'?([^'#\n]*?)'?\s*(?:#.*)?$", re.MULTILINE)
+
+
+def launcher(host: Host) -> str:
+    """Return the program that starts the node. Raises `UsageError` where RabbitMQ is not installed."""
+    for path in LAUNCHERS:
+        if host.read(path) is not None:
+            return path
+    raise UsageError("there is no RabbitMQ to start on this machine", hint="rmqsetup install", looked_at=LAUNCHERS)
+
+
+def limited(soft: int, hard: int, wanted: int | None = None) -> tuple[int, int]:
+    """Return how many files the node may have open, from what is allowed here and what was asked for.
+
+    Nothing is ever raised unasked, and what was asked for never above what is allowed: `UnsupportedError`. Nobody
+    asks for hundreds of millions, so `services.OPEN_FILES` is the most. -1 is without end.
+    """
+    if wanted is not None:
+        if hard != -1 and wanted > hard:
+            raise UnsupportedError(
+                f"the node cannot have {wanted} files open here",
+                cause=f"this process may have {hard} (ulimit -Hn)",
+                hint=f"docker run --ulimit nofile={wanted}, or a smaller --open-files",
+            )
+        return wanted, wanted
+    return _most(soft), _most(hard)
+
+
+def refuse_running(host: Host, address: NodeAddress, seen: str = "") -> None:
+    """Raise `ConflictError` where a node of that name runs already; `seen` is what shows one in another way."""
+    known = _registered(host, address)
+    if known or seen:
+        raise ConflictError(
+            f"the node {address.name} is running already",
+            cause=known or seen,
+            hint="rmqsetup status shows how it is; rabbitmqctl shutdown stops it",
+        )
+
+
+def refuse_taken(host: Host, *, inherited: tuple[str, ...] = ()) -> None:
+    """Raise `BrokerNotReadyError` where somebody else has a port that the node is going to listen on.
+
+    `inherited` are names of environment variables that the node will have. Where they, or files that are not read
+    here, may have moved a port, it is not judged: the node itself tells then.
+    """
+    wanted = dict(_wanted(host, inherited))
+    for found in ports.taken(host):
+        if found.port in wanted:
+            raise BrokerNotReadyError(
+                f"port {found.port} is taken, where the node is to listen for {wanted[found.port]}",
+                cause=ports.holder(host, found) or "another process listens there",
+                hint="end what listens there, or give the node another port in rabbitmq.conf",
+            )
+
+
+def is_epmd_in_use(address: NodeAddress) -> bool:
+    """Tell whether any node is registered at the epmd of a machine: then it must not be ended."""
+    try:
+        return bool(epmd.names(address.host, address.epmd_port))
+    except ProbeError:
+        return False
+
+
+def _most(number: int) -> int:
+    return OPEN_FILES if number == -1 else min(number, OPEN_FILES)
+
+
+def _registered(host: Host, address: NodeAddress) -> str:
+    """Say where epmd has the node registered, if it has. Raises `BrokerNotReadyError` where that is no epmd."""
+    try:
+        port = epmd.port_of(address.name.partition("@")[0], address.host, port=address.epmd_port)
+    except (UnreachableError, epmd.UnknownNodeError):
+        return ""
+    except GarbledError as error:
+        socket = next((each for each in ports.taken(host) if each.port == address.epmd_port), None)
+        raise BrokerNotReadyError(
+            f"port {address.epmd_port} is taken, where Erlang's epmd is to listen",
+            cause=(ports.holder(host, socket) if socket else "") or error.message,
+            hint="end what listens there",
+        ) from error
+    except ProbeError:
+        return ""
+    return f"epmd has it registered at port {port}"
+
+
+def _wanted(host: Host, inherited: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    """Return the ports the node is going to listen on, as far as that can be read, each with what for."""
+    said = "\n".join((_text(host, ENVIRONMENT), *(f"{name}=" for name in inherited)))
+    if _MOVING.search(said) or any(host.read(path) for path in ELSEWHERE):
+        return ()
+    files = (CONFIG, *(f"{FOLDER}/{name}" for name in host.names(FOLDER) if name.endswith(".conf")))
+    pairs = dict(pair for path in files for pair in _SETTING.findall(_text(host, path)))
+    return (*_amqp(tuple(pairs.items())), *_others(host, tuple(pairs.items())))
+
+
+def _amqp(settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:
+    """Return the AMQP listeners. Those without TLS have a default port, unless a key says otherwise."""
+    plain = {key: value for key, value in settings if key.startswith("listeners.tcp")}
+    plain = plain or {"listeners.tcp.default": "5672"}
+    secure = {key: value for key, value in settings if key.startswith("listeners.ssl")}
+    found = [(_port(value), words) for each, words in ((plain, "AMQP"), (secure, "AMQPS")) for value in each.values()]
+    return tuple((port, words) for port, words in found if port)
+
+
+def _others(host: Host, settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:
+    keys = dict(settings)
+    found = [] if any(key.startswith("distribution.") for key in keys) else [(25672, "other nodes")]
+    if re.search(r"\brabbitmq_management\b", _text(host, PLUGINS)):
+        moved = [key for key in keys if key.startswith(("management.ssl.", "management.listener."))]
+        port = _port(keys.get("management.tcp.port", "" if moved else "15672"))
+        found += [(port, "the management UI")] if port else []
+    return tuple(found)
+
+
+def _port(value: str) -> int:
+    """Read the port of `5672`, `127.0.0.1:5672` or `::1:5672`; 0 for `none` and what is no port."""
+    number = value.strip().rpartition(":")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _text(host: Host, path: str) -> str:
+    file = host.read(path)
+    return file.text if file else ""
