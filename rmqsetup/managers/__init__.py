@@ -132,8 +132,12 @@ class Manager(Protocol):
         """Return a file that is written whenever the package is unpacked."""
 
 
-def manager(name: str) -> Manager:
-    """Return the package manager of that name; a `KeyError` is a mistake in the catalog."""
-    from rmqsetup.managers import apt
+def manager(name: str, prefix: str = "") -> Manager:
+    """Return the package manager of that name; a `KeyError` is a mistake in the catalog.
 
-    return {"apt": apt.Apt()}[name]
+    `prefix` is where one that is not the system's own lives.
+    """
+    from rmqsetup.managers import apt, brew
+
+    known: dict[str, Manager] = {"apt": apt.Apt(), "brew": brew.Brew(prefix)}
+    return known[name]
