@@ -91,14 +91,14 @@ def _kegs(host: Host, where: str) -> tuple[Keg, ...]:
 
 
 def _offers(host: Host, where: str) -> tuple[tuple[Candidate, ...], str]:
-    """Ask for the formula, and for its Erlang where the name does not tell its series: both cost a second."""
+    """Ask for the formula and for its Erlang, a second each; without an answer the name tells the Erlang's major."""
     brew = Brew(where)
     answer = host.run(brew.info(SERVER))
     formulae = parse_info(answer.stdout)
     if not formulae:
         return (), brew.parse_simulation(answer).problem
     erlang = formulae[0].erlang
-    if erlang and "@" not in erlang:
+    if erlang:
         formulae += parse_info(host.run(brew.info(erlang)).stdout)
     found = [Candidate(formula.name, formula.version, formula.tap) for formula in formulae]
     if erlang and not any(candidate.package == erlang for candidate in found):

@@ -19,10 +19,11 @@ from rmqsetup.managers.apt_sources import ConfiguredSource
 from rmqsetup.plan import Plan, undo
 from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
-from rmqsetup.resolve import Answer, Ask, Resolution, Source, resolve
+from rmqsetup.resolution import Answer, Ask, Resolution, Source
+from rmqsetup.resolve import resolve
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
-from rmqsetup.wishes import DATA, SETTINGS, SOURCES, Ours, Retirement, build
+from rmqsetup.wishes import DATA, SOURCES, Ours, Retirement, build
 
 
 def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = False) -> Plan:
@@ -32,11 +33,13 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     """
     facts = detect(host)
     if fresh:
-        bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=())
+        brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
+        bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=(), homebrew=brew)
         return build(resolve(bare, request, load(), ask(host)), bare, request, ours=Ours())
     resolution = resolve(facts, request, load(), ask(host))
-    retired = () if resolution.source == "installed" else _retired(host, facts, resolution)
-    settings = host.read(SETTINGS)
+    keeps = resolution.source == "installed" or resolution.layout.prefix
+    retired = () if keeps else _retired(host, facts, resolution)
+    settings = host.read(resolution.layout.settings)
     left = replace(ours(_readable(state)), settings=settings.text if settings else "")
     return build(resolution, facts, request, ours=left, retired=retired)
 
@@ -127,7 +130,8 @@ def _last_words(host: Host) -> tuple[str, ...]:
 
 
 def _without_keeping(step: Packages) -> Packages:
-    return replace(step, keep=tuple(directory for directory in step.keep if directory not in DATA))
+    data = tuple(f"{step.prefix}{directory}" for directory in DATA)
+    return replace(step, keep=tuple(directory for directory in step.keep if directory not in data))
 
 
 def _readable(state: Path) -> tuple[Receipt, ...]:

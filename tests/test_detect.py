@@ -73,7 +73,7 @@ def test_golden_facts(name):
 def test_few_commands_and_an_honest_label(name):
     host = ReplayHost(MACHINES / name)
     detect(host)
-    assert len(host.asked) <= (6 if any("brew" in argv[0] or argv[0] == "sw_vers" for argv in host.asked) else 2)
+    assert len(host.asked) <= (7 if any("brew" in argv[0] or argv[0] == "sw_vers" for argv in host.asked) else 2)
     about = tomllib.loads((MACHINES / name / "about.toml").read_text(encoding="utf-8"))
     assert about["kind"] in ("recorded", "composed")
     assert about["date"]

@@ -25,7 +25,8 @@ LAYERS = (
     ("steps", "catalog", "managers", "services", "probes", "openpgp"),
     (
         *("detect", "resolve", "plan", "keys", "indices", "export", "upgrade"),
-        *("cellar", "codec", "definitions", "facts", "macos", "network", "pairing", "recipe", "settings", "wishes"),
+        *("cellar", "codec", "definitions", "facts", "homebrew", "macos", "network", "pairing", "recipe"),
+        *("resolution", "settings", "wishes"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),
