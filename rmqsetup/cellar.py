@@ -11,11 +11,9 @@ from rmqsetup.facts import Candidate, Homebrew, InstalledPackage, Keg
 from rmqsetup.host import Command, Host
 from rmqsetup.macos import Mac
 from rmqsetup.managers import State
-from rmqsetup.managers.brew import ENVIRONMENT, SERVER, Brew, is_erlang, parse_info, parse_receipt
+from rmqsetup.managers.brew import ENVIRONMENT, Brew, is_erlang, parse_info, parse_receipt
+from rmqsetup.managers.layout import FORMULA, PREFIXES
 from rmqsetup.version import Version
-
-PREFIXES = ("/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew")
-"""Where Homebrew lives on Apple silicon, Intel and Linux; it has no ready-made packages for any other place."""
 
 PORTS = "/opt/local"
 
@@ -80,7 +78,7 @@ def _kegs(host: Host, where: str) -> tuple[Keg, ...]:
     pinned = host.names(f"{where}/var/homebrew/pinned")
     found = []
     for name in host.names(cellar):
-        versions = host.names(f"{cellar}/{name}") if name == SERVER or is_erlang(name) else ()
+        versions = host.names(f"{cellar}/{name}") if name == FORMULA or is_erlang(name) else ()
         if versions:
             version = max(versions, key=Version)
             receipt = host.read(f"{cellar}/{name}/{version}/INSTALL_RECEIPT.json")
@@ -93,7 +91,7 @@ def _kegs(host: Host, where: str) -> tuple[Keg, ...]:
 def _offers(host: Host, where: str) -> tuple[tuple[Candidate, ...], str]:
     """Ask for the formula and for its Erlang, a second each; without an answer the name tells the Erlang's major."""
     brew = Brew(where)
-    answer = host.run(brew.info(SERVER))
+    answer = host.run(brew.info(FORMULA))
     formulae = parse_info(answer.stdout)
     if not formulae:
         return (), brew.parse_simulation(answer).problem

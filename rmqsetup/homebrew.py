@@ -12,8 +12,8 @@ from rmqsetup.catalog import Catalog, Distribution, Refusal
 from rmqsetup.errors import UnsupportedError
 from rmqsetup.facts import Facts, Homebrew, Init, Privilege
 from rmqsetup.managers import Package
-from rmqsetup.managers.brew import SERVER, Brew, released
-from rmqsetup.managers.layout import Layout, of_brew
+from rmqsetup.managers.brew import Brew, released
+from rmqsetup.managers.layout import FORMULA, Layout, of_brew
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Resolution
 from rmqsetup.version import Precision, Wanted
@@ -103,7 +103,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog) -> Resolution:
         "installed" if pair.installed else "brew",
         pair.rabbitmq,
         pair.erlang_version,
-        (Package(SERVER, pair.version if request.rabbitmq.precision is Precision.EXACT or pair.installed else ""),),
+        (Package(FORMULA, pair.version if request.rabbitmq.precision is Precision.EXACT or pair.installed else ""),),
         origins=("homebrew/*",),
         warnings=(*warnings, *_warnings(facts, request, brew), *pairing.warnings(verdict, own=False)),
         reasons=(because, words if pair.installed else verdict.reason, own, *pairing.remarks(verdict)),
@@ -113,7 +113,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog) -> Resolution:
 
 def layout(brew: Homebrew) -> Layout:
     """Return where the RabbitMQ of a Homebrew keeps its things."""
-    keg, offer = brew.keg(SERVER), [one.package for one in brew.candidates if one.package != SERVER]
+    keg, offer = brew.keg(FORMULA), [one.package for one in brew.candidates if one.package != FORMULA]
     erlang = keg.erlang if keg and keg.erlang else offer[0] if offer else "erlang"
     return of_brew(brew.prefix, home=brew.home, erlang=erlang, session=brew.session)
 
@@ -167,13 +167,13 @@ def _refuse_others(request: Request, row: Distribution) -> None:
 
 
 def _pair(brew: Homebrew) -> _Pair:
-    keg = brew.keg(SERVER)
+    keg = brew.keg(FORMULA)
     if keg:
         return _Pair(keg.version, keg.erlang, keg.erlang_version, installed=True)
-    offer = brew.candidate(SERVER)
+    offer = brew.candidate(FORMULA)
     if offer is None:
         raise Brew(brew.prefix).refuse(brew.problem, "see what it says to: brew info rabbitmq")
-    erlang = next((one for one in brew.candidates if one.package != SERVER), None)
+    erlang = next((one for one in brew.candidates if one.package != FORMULA), None)
     return _Pair(offer.version, erlang.package if erlang else "", erlang.version if erlang else "")
 
 
@@ -204,7 +204,7 @@ def _warnings(facts: Facts, request: Request, brew: Homebrew) -> tuple[str, ...]
     told = (
         (_INTEL, facts.init is Init.LAUNCHD and facts.architecture == "x86_64"),
         (_DETACHED, not brew.session and request.start),
-        (_OPEN, request.plugins is None and brew.keg(SERVER) is None),
+        (_OPEN, request.plugins is None and brew.keg(FORMULA) is None),
         (_FILES, request.open_files is not None),
     )
     return tuple(words for words, holds in told if holds)

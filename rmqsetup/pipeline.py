@@ -16,6 +16,7 @@ from rmqsetup.errors import BrokerNotReadyError, ConflictError, UsageError
 from rmqsetup.host import Host
 from rmqsetup.managers import apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource
+from rmqsetup.managers.layout import SYSTEM, of_brew
 from rmqsetup.plan import Plan, undo
 from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
@@ -23,6 +24,7 @@ from rmqsetup.resolution import Answer, Ask, Resolution, Source
 from rmqsetup.resolve import resolve
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
+from rmqsetup.steps.service import Service
 from rmqsetup.wishes import DATA, SOURCES, Ours, Retirement, build
 
 
@@ -68,7 +70,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host))))
+        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host, plan))))
     return report
 
 
@@ -121,12 +123,14 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
     return plan, tuple(receipt.id for receipt in chosen)
 
 
-def _last_words(host: Host) -> tuple[str, ...]:
+def _last_words(host: Host, plan: Plan) -> tuple[str, ...]:
     """Return what a node that would not start said last."""
     from rmqsetup.probes.address import find_address
     from rmqsetup.probes.logs import last_words
 
-    return last_words(host, find_address(host).name)
+    prefix = next((step.prefix for step in plan.steps if isinstance(step, Service)), "")
+    layout = of_brew(prefix, home="") if prefix else SYSTEM
+    return last_words(host, find_address(host, layout).name, layout=layout)
 
 
 def _without_keeping(step: Packages) -> Packages:

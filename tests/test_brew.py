@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -233,11 +235,30 @@ def test_commands_of_services():
 def test_a_job_that_is_loaded_and_dead_is_restarted(tmp_path):
     program, told = tmp_path / "bin" / "brew", tmp_path / "told"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >>{told}\ncase $2 in run) exit 1 ;; esac\n')
+    node = f'{sys.executable} -c "import time; time.sleep(30)" {tmp_path}/beam.smp -s rabbit boot x'
+    detached = f"{node} >/dev/null 2>&1 & echo $! >{tmp_path}/pid"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{told}\ncase $2 in run) exit 1 ;; esac\n{detached}\n')
     program.chmod(0o755)
-    done = subprocess.run(BrewServices(str(tmp_path)).start("rabbitmq").argv, check=False)
-    assert done.returncode == 0
+    try:
+        done = subprocess.run(BrewServices(str(tmp_path)).start("rabbitmq").argv, check=False)
+        assert done.returncode == 0
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert told.read_text().splitlines() == ["services run rabbitmq", "services restart rabbitmq"]
+
+
+def test_a_node_that_never_appears_is_no_start(tmp_path):
+    program = tmp_path / "bin" / "brew"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    script = BrewServices(str(tmp_path)).start("rabbitmq").argv[2].replace("sleep 0.5", "sleep 0")
+    command = Command(("sh", "-c", script, "start", str(tmp_path), "rabbitmq"))
+    done = subprocess.run(command.argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    error = SERVICES.explain("rabbitmq", Result(command, 1, done.stdout, done.stderr))
+    assert "it ended at once" in error.cause
+    assert foreground(PREFIX) in error.hint
 
 
 def test_the_look_at_a_real_folder(tmp_path):
@@ -289,7 +310,8 @@ def test_a_node_without_a_session():
     its = service_manager("detached", PREFIX)
     assert isinstance(its, Detached)
     start, stop = its.start("rabbitmq"), its.stop("rabbitmq")
-    assert start.argv == ("/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server", "-detached")
+    assert '"$prefix/opt/$name/sbin/rabbitmq-server" -detached' in start.argv[2]
+    assert start.argv[-2:] == (PREFIX, "rabbitmq")
     assert start.env == (("CONF_ENV_FILE", "/opt/homebrew/etc/rabbitmq/rabbitmq-env.conf"),)
     assert its.restart("rabbitmq") == (stop, start)
     assert its.enable("rabbitmq") == its.disable("rabbitmq") == its.reload() == ()

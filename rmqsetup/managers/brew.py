@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError, UnsupportedError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Operation, Package, Present, State, Transaction, Wish
+from rmqsetup.managers.layout import FORMULA
 from rmqsetup.version import Version
 
 ENVIRONMENT = (
@@ -29,9 +30,6 @@ ENVIRONMENT = (
 
 Variables and not options: an older Homebrew ignores one it does not know, and stops at the other.
 """
-
-SERVER = "rabbitmq"
-"""The formula; there is one, of the newest release."""
 
 TRANSACTION_SECONDS = 3600.0
 """Deadline of an install: sixteen bottles on a slow link."""
@@ -111,7 +109,7 @@ class Brew:
         commands = [self._run("uninstall", "--force", *wish.purge)] if wish.purge else []
         commands += [self._run("install", "--formula", *names)] if names else []
         data = (f"{self.prefix}/var/lib/rabbitmq", f"{self.prefix}/var/log/rabbitmq")
-        doomed = tuple(path for path in data if path not in wish.keep) if SERVER in wish.purge and wish.keep else ()
+        doomed = tuple(path for path in data if path not in wish.keep) if FORMULA in wish.purge and wish.keep else ()
         return (*commands, *((Command(("rm", "-rf", "--", *doomed)),) if doomed else ()))
 
     def mend(self, hold_back: str) -> Command:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmqsetup.managers.brew import SERVER
+FORMULA = "rabbitmq"
+"""Homebrew's formula; there is one, of the newest release."""
+
+PREFIXES = ("/opt/homebrew", "/usr/local", "/home/linuxbrew/.linuxbrew")
+"""Where Homebrew lives on Apple silicon, Intel and Linux; it has no ready-made packages for any other place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +20,9 @@ class Layout:
 
     `manager` and `services` are those of a `prefix` that is not the system's; empty means the machine's own.
     `server` is the package, `erlang` the one it runs on, `family` patterns of all that must fit each other, `held`
-    of those that are kept at their versions. `user` runs the node and owns what it rewrites, `owner` the rest of its
-    configuration; an empty one is whoever writes the file. `home` is where the node's user keeps its cookie.
+    of those that are kept at their versions. `node` is its name where that does not come from the host's. `user` runs
+    the node and owns what it rewrites, `owner` the rest of its configuration; an empty one is whoever writes the file.
+    `home` is where the node's user keeps its cookie.
     """
 
     manager: str = ""
@@ -34,6 +39,7 @@ class Layout:
     held: tuple[str, ...] = ("rabbitmq-server", "erlang-*")
     user: str = "rabbitmq"
     owner: str = "root"
+    node: str = ""
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -87,11 +93,12 @@ def of_brew(prefix: str, *, home: str, erlang: str = "erlang", session: bool = T
         data=f"{prefix}/var/lib/rabbitmq",
         logs=f"{prefix}/var/log/rabbitmq",
         home=home,
-        server=SERVER,
+        server=FORMULA,
         erlang=erlang,
-        service=SERVER,
-        family=(SERVER,),
-        held=(SERVER,),
+        service=FORMULA,
+        family=(FORMULA,),
+        held=(FORMULA,),
         user="",
         owner="",
+        node="rabbit@localhost",
     )

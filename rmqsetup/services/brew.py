@@ -14,33 +14,53 @@ from rmqsetup.host import Command, Result
 from rmqsetup.managers.brew import ENVIRONMENT
 from rmqsetup.services import ServiceState
 
-_SHOW = """prefix=$1 name=$2
+_NODES = """prefix=$1 name=$2
+nodes() {
+    if [ -d /proc/self ]; then
+        for words in $(grep -al beam /proc/[0-9]*/cmdline 2>/dev/null); do
+            process=${words%/cmdline}
+            words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
+            case $words in *"$prefix/"*beam*"-s rab""bit boot "*)
+                echo "process ${process#/proc/} since $(stat -c %Y "$process")" ;;
+            esac
+        done
+    else
+        ps -axww -o pid= -o etime= -o command= | while read -r pid age words; do
+            case $words in *"$prefix/"*beam*"-s rab""bit boot "*) echo "process $pid for $age" ;; esac
+        done
+    fi
+}
+"""
+"""The words are split, so that this shell's own command line does not look like a node's."""
+
+_SHOW = f"""{_NODES}
 [ -x "$prefix/opt/$name/sbin/rabbitmq-server" ] && echo installed
 for file in ~/Library/LaunchAgents/homebrew.mxcl."$name".plist ~/.config/systemd/user/homebrew."$name".service; do
     [ -f "$file" ] && sed -n 's,^[^/]*\\(/[^<>" ]*/sbin/rabbitmq-server\\).*,registered \\1,p' "$file"
 done
-if [ -d /proc/self ]; then
-    for process in /proc/[0-9]*; do
-        words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
-        case $words in *"$prefix/"*beam*"-s rab""bit boot "*)
-            echo "process ${process#/proc/} since $(stat -c %Y "$process")" ;;
-        esac
-    done
-else
-    date +now=%s
-    ps -axww -o pid= -o etime= -o command= | while read -r pid age words; do
-        case $words in *"$prefix/"*beam*"-s rab""bit boot "*) echo "process $pid for $age" ;; esac
-    done
-fi
+date +now=%s
+nodes
 """
-"""The words are split, so that this shell's own command line does not look like a node's."""
 
 _SERVICES = """"$prefix/bin/brew" services info "$name" --json 2>&1
 true"""
 
-_START = """brew=$1/bin/brew name=$2
-"$brew" services run "$name" || "$brew" services restart "$name\""""
+_START = f"""{_NODES}
+brew=$prefix/bin/brew
+"$brew" services run "$name" || "$brew" services restart "$name" || exit 1
+"""
 """A job that is loaded and dead is not started by a start: launchd answers 5. A restart takes it out first."""
+
+_DETACH = f"""{_NODES}
+"$prefix/opt/$name/sbin/rabbitmq-server" -detached || exit
+"""
+
+_APPEAR = """for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -z "$(nodes)" ] || exit 0
+    sleep 0.5
+done
+echo "$name was started, and nothing runs" >&2
+exit 1"""
 
 START_SECONDS = 120.0
 
@@ -75,6 +95,7 @@ _FAILURES: tuple[tuple[str, str, str], ...] = (
         "run the broker in the foreground with: {foreground}",
     ),
     (r"is not installed", "{name} is not installed", "brew install {name}"),
+    (r"nothing runs", "it ended at once", "see what it says in the foreground: {foreground}"),
 )
 """What `brew services` and launchd say, what it means, and what to do; the first that fits counts."""
 
@@ -114,8 +135,10 @@ class BrewServices:
         return (self._services("stop", "rabbitmq"),)
 
     def start(self, name: str) -> Command:
-        """Start, without registering it for the next login: `enable` does that. Returns before the node is ready."""
-        return Command(("sh", "-c", _START, "start", self.prefix, name), env=ENVIRONMENT, timeout=START_SECONDS)
+        """Start without registering it for the next login: `enable` does that. Returns when there is a process."""
+        return Command(
+            ("sh", "-c", _START + _APPEAR, "start", self.prefix, name), env=ENVIRONMENT, timeout=START_SECONDS
+        )
 
     def restart(self, name: str) -> tuple[Command, ...]:
         """Restart; takes a job out that is loaded and dead."""
@@ -173,9 +196,9 @@ class Detached:
         """Do nothing: there are no definitions."""
         return ()
 
-    def start(self, name: str) -> Command:  # noqa: ARG002
+    def start(self, name: str) -> Command:
         """Start the node detached from us."""
-        argv = (f"{self.prefix}/opt/rabbitmq/sbin/rabbitmq-server", "-detached")
+        argv = ("sh", "-c", _DETACH + _APPEAR, "start", self.prefix, name)
         return Command(argv, env=(_settings(self.prefix),), timeout=START_SECONDS)
 
     def restart(self, name: str) -> tuple[Command, ...]:
@@ -199,12 +222,12 @@ class Detached:
         """Ask for the end of the node's log."""
         return _log(self.prefix)
 
-    def explain(self, name: str, result: Result) -> RmqsetupError:  # noqa: ARG002
+    def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say where the node's own words are."""
         hint = f"see what it says in the foreground: {foreground(self.prefix)}"
         if result.exit_code == 127:
             return UnsupportedError("the programs of RabbitMQ are gone", cause=result.tail(), hint="rmqsetup install")
-        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
+        return BrokerNotReadyError(f"{name} cannot be started", cause=result.tail(), hint=hint)
 
 
 def foreground(prefix: str) -> str:
