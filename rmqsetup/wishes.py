@@ -18,6 +18,7 @@ from rmqsetup.recipe import Request, enabled_plugins, rabbitmq_conf
 from rmqsetup.resolution import Resolution, Served
 from rmqsetup.steps import Step
 from rmqsetup.steps.file import File, sha256
+from rmqsetup.steps.flags import Flags
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 
@@ -80,6 +81,7 @@ def build(
         *_configuration(request, ours, its, was_there=_was_there(facts, ours, its), limits=limits),
         _packages(resolution, facts, request, ours=ours),
         _service(facts, request, its),
+        *_flags(request, its),
     )
     return Plan("install", order(steps), facts, request, resolution)
 
@@ -230,6 +232,11 @@ def _service(facts: Facts, request: Request, its: Layout) -> Service:
         newer_than=(*files, stamp(its.server), stamp(its.erlang)),
         prefix=its.prefix,
     )
+
+
+def _flags(request: Request, its: Layout) -> tuple[Step, ...]:
+    """Enable feature flags where the next `brew upgrade` may bring a series that needs them, without asking."""
+    return (Flags(its.program("rabbitmqctl")),) if its.manager == "brew" and request.start else ()
 
 
 def _was_there(facts: Facts, ours: Ours, its: Layout) -> bool:

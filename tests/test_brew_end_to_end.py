@@ -35,7 +35,7 @@ class Desk:
         self.folder, self.prefix, self.home = folder, folder / "brew", folder / "home"
         for place in (self.prefix / "bin", self.prefix / "Cellar", self.home, folder / "bin"):
             place.mkdir(parents=True)
-        for name in ("brew", "node"):
+        for name in ("brew", "node", "control"):
             shutil.copy(PRETENDING / name, self.prefix / "bin" / name)
         answer = folder / "bin" / "systemctl"
         answer.write_text(f"#!/bin/sh\nexit {0 if session else 1}\n")
@@ -107,6 +107,7 @@ def test_install_again_and_uninstall(desk):
     assert "log.console = true" in settings.read_text()
     assert (desk.prefix / "etc/rabbitmq/enabled_plugins").read_text() == "[rabbitmq_management].\n"
     assert (desk.prefix / "var/homebrew/pinned/rabbitmq").is_symlink()
+    assert (desk.prefix / "FLAGS").exists()
     assert list((desk.prefix / "var/lib/rmqsetup/receipts").glob("*-install.jsonl"))
     started = (desk.prefix / "pid").read_text()
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from offers import never
 
 from rmqsetup.catalog import load
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import Candidate, Facts, Keg, detect
 from rmqsetup.errors import NetworkError, UnsupportedError
+from rmqsetup.host import Command, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers.layout import SYSTEM, of_brew
 from rmqsetup.plan import Plan
@@ -20,6 +23,7 @@ from rmqsetup.resolve import resolve
 from rmqsetup.settings import Setting
 from rmqsetup.steps import Phase
 from rmqsetup.steps.file import File
+from rmqsetup.steps.flags import Flags, parse
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
@@ -184,14 +188,15 @@ def test_the_plan_writes_below_the_prefix_and_owns_nothing_of_root(tmp_path):
     ]
     assert {(file.owner, file.group) for file in files} == {("", "")}
     assert f"load_definitions = {config}/definitions.json" in (files[0].content or b"").decode()
-    assert [step.phase for step in made.steps] == [Phase.WRITE] * 3 + [Phase.PACKAGES, Phase.START]
+    assert [step.phase for step in made.steps] == [Phase.WRITE] * 3 + [Phase.PACKAGES, Phase.START, Phase.NODE]
     assert made.resolution is not None
     assert any("open files" in words for words in made.resolution.warnings)
     assert from_data(to_data(made), Plan) == made
 
 
 def test_packages_and_service():
-    packages, service = plan(look(MAC), Request()).steps
+    packages, service, flags = plan(look(MAC), Request()).steps
+    assert flags == Flags("/opt/homebrew/opt/rabbitmq/sbin/rabbitmqctl")
     assert isinstance(packages, Packages)
     assert isinstance(service, Service)
     assert (packages.manager, packages.prefix, packages.hold) == ("brew", "/opt/homebrew", ("rabbitmq",))
@@ -208,7 +213,7 @@ def test_a_broker_that_is_not_to_start_is_not_registered_either():
 def test_without_a_session_the_node_is_nobodys_service():
     facts = look("debian-13-linuxbrew-without-session")
     made = plan(facts, Request(source="brew"))
-    service = made.steps[-1]
+    service = made.steps[-2]
     assert isinstance(service, Service)
     assert service.manager == "detached"
     assert made.resolution is not None
@@ -231,3 +236,46 @@ def test_a_keg_without_a_receipt_has_no_erlang_that_is_known():
     found = decide(bare)
     assert (found.source, found.erlang) == ("installed", "")
     assert "not known" in found.warnings[-1]
+
+
+# --- feature flags ---------------------------------------------------------------------------------------------------
+
+WISH = Flags("/x/rabbitmqctl")
+LISTED = """[
+{"name":"khepri_db","state":"disabled","stability":"stable"}
+,{"name":"stream_queue","state":"enabled","stability":"required"}
+,{"name":"new","state":"disabled","stability":"experimental"}
+]
+"""
+
+
+def observed(code: int, text: str) -> Flags:
+    (look_,) = WISH.query()
+    assert isinstance(look_, Command)
+    return WISH.observe((Result(look_, code, text),))
+
+
+def test_flags_that_are_stable_and_disabled_are_enabled():
+    seen = observed(0, LISTED)
+    assert seen.disabled == ("khepri_db",)
+    change = WISH.diff(seen)
+    assert change.details == ("khepri_db",)
+    assert change.inverse is None
+    assert str(change.actions[-1]) == "/x/rabbitmqctl -q enable_feature_flag all"
+    assert WISH.diff(observed(0, LISTED.replace("disabled", "enabled"))).empty
+    assert WISH.bare() == WISH.absorb(seen) == WISH
+
+
+def test_a_node_that_does_not_answer_is_waited_for():
+    seen = observed(69, "")
+    assert not seen.answered
+    change = WISH.diff(seen)
+    assert "await_startup" in str(change.actions[0])
+    (look_,) = WISH.query()
+    assert isinstance(look_, Command)
+    assert WISH.explain(Result(look_, 69, "", "no node")).exit_code == 8
+
+
+@given(st.text() | st.sampled_from(["[", "[1]", "[[]]", '[{"state": "disabled"}]', "x[]"]))
+def test_no_text_makes_the_flags_fail(text):
+    assert parse(text) is None or isinstance(parse(text), tuple)
