@@ -191,7 +191,8 @@ class _Run:
         """Say in the answer of a command that got no lock who has it, unless the command says so itself."""
         if not isinstance(self.step, Packages) or "held by process" in result.stderr:
             return result
-        found = self.host.run(manager(self.step.manager).holders()).stdout.splitlines()
+        question = manager(self.step.manager, self.step.prefix).holders()
+        found = self.host.run(question).stdout.splitlines() if question else ()
         return replace(result, stderr="\n".join((result.stderr.rstrip(), *(f"E: {line}" for line in found))))
 
 

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STEPS = {"File": "rmqsetup.steps.file", "Packages": "rmqsetup.steps.packages", "Service": "rmqsetup.steps.service"}
+STEPS = {
+    "File": "rmqsetup.steps.file",
+    "Flags": "rmqsetup.steps.flags",
+    "Packages": "rmqsetup.steps.packages",
+    "Service": "rmqsetup.steps.service",
+}
 """Every kind of step by the name it has in data, and the module it lives in."""
 
 _TAG = "type"

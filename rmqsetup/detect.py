@@ -7,14 +7,29 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
+from rmqsetup import cellar, macos
 from rmqsetup.catalog import leftovers
 from rmqsetup.catalog.rows import OsRelease
+from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
 from rmqsetup.host import Command, Host
+from rmqsetup.macos import Mac
 from rmqsetup.managers import State, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource, Policy
+
+__all__ = [
+    "Candidate",
+    "Facts",
+    "Homebrew",
+    "Init",
+    "InstalledPackage",
+    "Keg",
+    "LegacyKey",
+    "Privilege",
+    "Stray",
+    "detect",
+]
 
 _MANAGERS = (
     ("apt", ("apt-get", "dpkg")),
@@ -25,8 +40,6 @@ _MANAGERS = (
     ("pacman", ("pacman",)),
     ("xbps", ("xbps-install",)),
     ("portage", ("emerge",)),
-    ("brew", ("brew",)),
-    ("macports", ("port",)),
 )
 """Package managers and the programs that show them; the first whose programs are all there is the machine's."""
 
@@ -36,112 +49,7 @@ _QUERY = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${
 _PATTERNS = ("dpkg", "rabbitmq-server", "erlang*", "esl-erlang")
 _OFFERED = ("rabbitmq-server", "erlang-base")
 _STATES = {"c": State.CONFIGURATION, "i": State.INSTALLED}
-
-
-class Privilege(Enum):
-    """What we may become on a host."""
-
-    ROOT = "root"
-    SUDO = "sudo"
-    NONE = "none"
-
-
-class Init(Enum):
-    """What runs as PID 1 and can manage services; `NONE` in most containers."""
-
-    SYSTEMD = "systemd"
-    OPENRC = "openrc"
-    SYSVINIT = "sysvinit"
-    LAUNCHD = "launchd"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledPackage:
-    """A package of RabbitMQ or Erlang as the package manager knows it.
-
-    `origin` is the Origin of the release that still offers this very version, empty when none of the lists does.
-    """
-
-    name: str
-    version: str
-    architecture: str
-    state: State
-    held: bool = False
-    origin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """The version a package manager would install now, by the lists it has; `version` is empty when it has none."""
-
-    package: str
-    version: str
-    origin: str = ""
-    uri: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stray:
-    """A program that no package owns; `name` is "erlang" or "rabbitmq", `version` is empty where nothing tells."""
-
-    name: str
-    path: str
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LegacyKey:
-    """A retired key in apt's machine-wide trust. `fingerprint` is in upper-case hex; `retired` a row of the catalog."""
-
-    file: str
-    fingerprint: str
-    retired: str = ""
-
-
 _DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """A machine as it is. `memory` is in bytes, 0 when not known; `unreadable` are paths this user may not read.
-
-    `architecture` is dpkg's name where dpkg is (a 64-bit kernel may carry a 32-bit system), else the kernel's.
-    `service_note` says why no service manager is running where that needs words. `directories` are those of
-    RabbitMQ that hold something already.
-    """
-
-    os: OsRelease
-    kernel: str
-    architecture: str
-    manager: str
-    init: Init
-    service_note: str
-    privilege: Privilege
-    container: str
-    hostname: str
-    memory: int
-    python: str
-    packages: tuple[InstalledPackage, ...] = ()
-    strays: tuple[Stray, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
-    sources: tuple[ConfiguredSource, ...] = ()
-    legacy_keys: tuple[LegacyKey, ...] = ()
-    unreadable: tuple[str, ...] = ()
-    directories: tuple[str, ...] = ()
-
-    @property
-    def service_manager(self) -> str:
-        """The name of the service manager that runs, `none` without one."""
-        return self.init.value
-
-    def package(self, name: str) -> InstalledPackage | None:
-        """Return a package that is on the machine in any state, or None."""
-        return next((package for package in self.packages if package.name == name), None)
-
-    def candidate(self, name: str) -> Candidate | None:
-        """Return what the lists offer for a package, or None where they were not asked."""
-        return next((candidate for candidate in self.candidates if candidate.package == name), None)
 
 
 def detect(host: Host, *, offers: bool = True) -> Facts:
@@ -149,16 +57,31 @@ def detect(host: Host, *, offers: bool = True) -> Facts:
 
     Two commands where dpkg is, else one: all else is read from files, since each program that is started
     costs more than all of them. Without `offers` apt is not asked, and candidates and origins stay empty:
-    that takes 30 ms where apt keeps its cache, and seconds in images that have it switched off.
+    that takes 30 ms where apt keeps its cache, and seconds in images that have it switched off. A Mac and
+    Homebrew cost a few commands more.
     """
     tools = {folder: frozenset(host.names(folder)) for folder in _PATH}
     everywhere = frozenset().union(*tools.values(), *(host.names(folder) for folder in _ROOT_PATH))
+    mac = macos.look(host)
+    homebrew = cellar.look(host, mac, offers=offers)
+    facts = _mac(host, mac, everywhere) if mac else _linux(host, everywhere)
+    facts = replace(
+        facts,
+        manager=facts.manager or ("brew" if homebrew else ""),
+        strays=_strays(host, tools, facts.packages, homebrew.prefix if homebrew else ""),
+        directories=_directories(host, homebrew),
+        homebrew=homebrew,
+    )
+    return _with_apt(host, facts, offers=offers) if facts.manager == "apt" else facts
+
+
+def _linux(host: Host, everywhere: frozenset[str]) -> Facts:
     manager = next((name for name, programs in _MANAGERS if everywhere.issuperset(programs)), "")
     kernel = _line(host, "/proc/sys/kernel/osrelease")
     container = _container(host, kernel)
     init, note = _init(host, container, has_systemd="systemctl" in everywhere)
     packages, architecture = _dpkg(host) if manager == "apt" else ((), "")
-    facts = Facts(
+    return Facts(
         os=_os_release(host),
         kernel=kernel,
         architecture=architecture or host.run(Command(("uname", "-m"))).stdout.strip(),
@@ -171,10 +94,33 @@ def detect(host: Host, *, offers: bool = True) -> Facts:
         memory=_memory(host),
         python=_python(everywhere),
         packages=packages,
-        strays=_strays(host, tools, packages),
-        directories=tuple(directory for directory in _DIRECTORIES if host.names(directory)),
     )
-    return _with_apt(host, facts, offers=offers) if manager == "apt" else facts
+
+
+def _mac(host: Host, mac: Mac, everywhere: frozenset[str]) -> Facts:
+    """Homebrew is before MacPorts, whatever else is there."""
+    ports = host.names(f"{cellar.PORTS}/bin")
+    has_ports = "port" in ports
+    return Facts(
+        os=mac.os,
+        kernel=mac.kernel,
+        architecture=mac.architecture,
+        manager="macports" if has_ports and not cellar.prefix(host) else "",
+        init=Init.LAUNCHD,
+        service_note="",
+        privilege=_privilege(host, has_sudo="sudo" in everywhere),
+        container="",
+        hostname=mac.hostname,
+        memory=mac.memory,
+        python=_python(everywhere.union(ports, host.names(f"{cellar.prefix(host)}/bin"))),
+        packages=cellar.ports(host) if has_ports else (),
+    )
+
+
+def _directories(host: Host, homebrew: Homebrew | None) -> tuple[str, ...]:
+    inside = ("etc/rabbitmq", "var/lib/rabbitmq", "var/log/rabbitmq")
+    prefixed = tuple(f"{homebrew.prefix}/{name}" for name in inside) if homebrew else ()
+    return tuple(directory for directory in (*_DIRECTORIES, *prefixed) if host.names(directory))
 
 
 def _text(host: Host, path: str) -> str:
@@ -295,12 +241,19 @@ def _dpkg(host: Host) -> tuple[tuple[InstalledPackage, ...], str]:
     return packages, next((row[2] for row in rows if row[0] == "dpkg"), "")
 
 
-def _strays(host: Host, tools: dict[str, frozenset[str]], packages: tuple[InstalledPackage, ...]) -> tuple[Stray, ...]:
-    """Find programs that no package owns: on PATH in /usr/local, or in /usr with no package to have put them there."""
+def _strays(
+    host: Host, tools: dict[str, frozenset[str]], packages: tuple[InstalledPackage, ...], prefix: str
+) -> tuple[Stray, ...]:
+    """Find programs that no package owns: on PATH in /usr/local, or in /usr with no package to have put them there.
+
+    What is in Homebrew's `prefix` is Homebrew's.
+    """
     owned = {package.name for package in packages if package.state is not State.CONFIGURATION}
     erlang = any(name.startswith(("erlang-base", "esl-erlang")) or name == "erlang" for name in owned)
     found = []
     for folder, names in tools.items():
+        if prefix and folder.startswith(f"{prefix}/"):
+            continue
         foreign = folder.startswith("/usr/local/")
         if "erl" in names and (foreign or not erlang):
             found.append(

@@ -77,6 +77,11 @@ def render(preview: Preview, form: str) -> str:
             f"only what installs can be exported, and this plan is to {preview.plan.title}",
             hint="rmqsetup undo and rmqsetup uninstall know from the receipts what to take back on this machine",
         )
+    if any(isinstance(step, Packages) and step.prefix for step in preview.plan.steps):
+        raise UnsupportedError(
+            "a plan for Homebrew cannot be written down in another form",
+            hint="rmqsetup install does it on the machine itself; for Homebrew alone: brew install rabbitmq",
+        )
     return _FORMS[form](preview.plan)
 
 

@@ -9,8 +9,9 @@ import re
 
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, UnsupportedError, UsageError
 from rmqsetup.host import Host
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.probes import epmd, ports
-from rmqsetup.probes.address import ENVIRONMENT, NodeAddress
+from rmqsetup.probes.address import NodeAddress
 from rmqsetup.probes.wire import GarbledError, ProbeError, UnreachableError
 from rmqsetup.services import OPEN_FILES
 
@@ -126,7 +127,7 @@ def _registered(host: Host, address: NodeAddress) -> str:
 
 def _wanted(host: Host, inherited: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
     """Return the ports the node is going to listen on, as far as that can be read, each with what for."""
-    said = "\n".join((_text(host, ENVIRONMENT), *(f"{name}=" for name in inherited)))
+    said = "\n".join((_text(host, SYSTEM.environment), *(f"{name}=" for name in inherited)))
     if _MOVING.search(said) or any(host.read(path) for path in ELSEWHERE):
         return ()
     files = (CONFIG, *(f"{FOLDER}/{name}" for name in host.names(FOLDER) if name.endswith(".conf")))

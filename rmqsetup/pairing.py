@@ -62,6 +62,11 @@ def remarks(verdict: Verdict) -> tuple[str, ...]:
     return _words(fault for fault in verdict.faults if fault.severity == "info")
 
 
+def hurting(verdict: Verdict, request: Request) -> str:
+    """Return why a pair is known to hurt this very request; empty when it does not."""
+    return next((fault.reason for fault in verdict.faults if _hurts(fault, request)), "")
+
+
 def needed(rabbitmq: str) -> str:
     """Return in words which Erlang a release or series needs; empty where that is not known."""
     row = catalog.load().erlang_range(rabbitmq) if rabbitmq not in ("", "any") else None

@@ -16,13 +16,16 @@ from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, U
 from rmqsetup.host import Host
 from rmqsetup.managers import apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource
+from rmqsetup.managers.layout import SYSTEM, of_brew
 from rmqsetup.plan import Plan, undo
 from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
-from rmqsetup.resolve import Answer, Ask, Resolution, Source, resolve
+from rmqsetup.resolution import Answer, Ask, Resolution, Source
+from rmqsetup.resolve import resolve
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
-from rmqsetup.wishes import DATA, SETTINGS, SOURCES, Ours, Retirement, build
+from rmqsetup.steps.service import Service
+from rmqsetup.wishes import DATA, SOURCES, Ours, Retirement, build
 
 
 def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = False) -> Plan:
@@ -32,11 +35,13 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     """
     facts = detect(host)
     if fresh:
-        bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=())
+        brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
+        bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=(), homebrew=brew)
         return build(resolve(bare, request, load(), ask(host)), bare, request, ours=Ours())
     resolution = resolve(facts, request, load(), ask(host))
-    retired = () if resolution.source == "installed" else _retired(host, facts, resolution)
-    settings = host.read(SETTINGS)
+    keeps = resolution.source == "installed" or resolution.layout.prefix
+    retired = () if keeps else _retired(host, facts, resolution)
+    settings = host.read(resolution.layout.settings)
     left = replace(ours(_readable(state)), settings=settings.text if settings else "")
     return build(resolution, facts, request, ours=left, retired=retired)
 
@@ -65,7 +70,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host)
+        _tell_why(report.error, host, plan)
     return report
 
 
@@ -118,19 +123,22 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
     return plan, tuple(receipt.id for receipt in chosen)
 
 
-def _tell_why(error: RmqsetupError, host: Host) -> None:
+def _tell_why(error: RmqsetupError, host: Host, plan: Plan) -> None:
     """Add to an error what a node that would not start said last, and what mends that."""
     from rmqsetup.probes.address import find_address
     from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
-    words = last_words(host, find_address(host).name)
+    prefix = next((step.prefix for step in plan.steps if isinstance(step, Service)), "")
+    layout = of_brew(prefix, home="") if prefix else SYSTEM
+    words = last_words(host, find_address(host, layout).name, layout=layout)
     error.cause = "\n".join(filter(None, (error.cause, *words)))
     error.hint = remedy(host, words) or error.hint
 
 
 def _without_keeping(step: Packages) -> Packages:
-    return replace(step, keep=tuple(directory for directory in step.keep if directory not in DATA))
+    data = tuple(f"{step.prefix}{directory}" for directory in DATA)
+    return replace(step, keep=tuple(directory for directory in step.keep if directory not in data))
 
 
 def _readable(state: Path) -> tuple[Receipt, ...]:

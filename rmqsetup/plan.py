@@ -13,7 +13,7 @@ from rmqsetup.detect import Facts
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Host, look
 from rmqsetup.recipe import Request
-from rmqsetup.resolve import Resolution
+from rmqsetup.resolution import Resolution
 from rmqsetup.steps import AnyStep, Change, Step
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages

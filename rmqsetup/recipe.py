@@ -21,8 +21,11 @@ from rmqsetup.version import Wanted
 DEFINITIONS = "/etc/rabbitmq/definitions.json"
 """Where a node finds the definitions of a request."""
 
-SOURCES = ("auto", "team", "distro", "mirror")
-"""Where packages may come from; `auto` is the team's repository where it serves this machine, else the distribution."""
+SOURCES = ("auto", "team", "distro", "brew", "mirror")
+"""Where packages may come from.
+
+`auto` is the team's repository where it serves this machine, else the distribution; on a Mac it is Homebrew.
+"""
 
 OPEN_FILES = range(1024, 1048576 + 1)
 """Limits that make sense: fewer and the node hardly boots, more and the kernel's default fs.nr_open refuses."""
@@ -192,14 +195,14 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in _shelf().glob("*.toml")))
 
 
-def rabbitmq_conf(request: Request) -> str:
+def rabbitmq_conf(request: Request, *, definitions: str = DEFINITIONS) -> str:
     """Return the text of our file in /etc/rabbitmq/conf.d, empty when there is nothing to say.
 
     A node reads conf.d in the order of names, after rabbitmq.conf, and what comes later wins: seen on 3.10, 4.0, 4.3.
     """
     lines = [f"{setting.key} = {setting.value}\n" for setting in request.config]
     if request.definitions:
-        lines.append(f"load_definitions = {DEFINITIONS}\n")
+        lines.append(f"load_definitions = {definitions}\n")
     return "".join((_HEADER, *lines)) if lines else ""
 
 

@@ -6,25 +6,25 @@ is in `wishes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from rmqsetup import pairing
+from rmqsetup import homebrew, pairing
 from rmqsetup.catalog import Catalog, Distribution, Placement, Refusal
 from rmqsetup.catalog import Repository as Row
 from rmqsetup.detect import Facts
 from rmqsetup.errors import NetworkError, UnsupportedError
 from rmqsetup.indices import Repository, Survey
-from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
+from rmqsetup.resolution import Answer, Ask, Resolution, Served, Source
 from rmqsetup.version import Precision, Wanted, upstream
 
-SERVER = "rabbitmq-server"
-FAMILY = (SERVER, "erlang-*")
-"""Patterns of the packages that must fit each other: same source, held together."""
+__all__ = ["ERLANG", "SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "resolve", "source_of"]
+
+SERVER = SYSTEM.server
 
 ERLANG = (
     *("erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-ftp", "erlang-inets", "erlang-mnesia"),
@@ -32,66 +32,6 @@ ERLANG = (
     *("erlang-syntax-tools", "erlang-tftp", "erlang-tools", "erlang-xmerl"),
 )
 """What RabbitMQ needs of Erlang, as https://www.rabbitmq.com/docs/install-debian lists it (2026-08-21)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where packages may come from: mirrors, the repositories below each, and the key by its full fingerprint.
-
-    `key` is a file, a URL, or empty for the key that the catalog ships under `key_id`.
-    """
-
-    id: str
-    title: str
-    mirrors: tuple[str, ...]
-    repositories: tuple[Repository, ...]
-    fingerprint: str
-    key: str = ""
-    key_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a source offers, and the key that proved it."""
-
-    surveys: tuple[Survey, ...]
-    key: Key
-
-
-Ask = Callable[[Source], Answer]
-"""Asks a source what it offers; raises `TrustError`, never `NetworkError`: that is in the surveys."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A repository to be configured: `uris` with the answering mirror first."""
-
-    uris: tuple[str, ...]
-    suite: str
-    component: str
-    architecture: str
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What was decided, and why. `rabbitmq` and `erlang` are versions, or a series where only that is known yet.
-
-    `source` is team, mirror, distro, or installed when what is there already is as wished. `notice` is the
-    one plain line about a fallback. `origins` are patterns of where packages of the family come from.
-    """
-
-    distribution: Distribution
-    source: str
-    rabbitmq: str
-    erlang: str
-    packages: tuple[Package, ...]
-    origins: tuple[str, ...] = ()
-    served: tuple[Served, ...] = ()
-    key: Key | None = None
-    notice: str = ""
-    warnings: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +64,10 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resol
     Raises `UnsupportedError` when the machine or the wish is not to be had, with what would work instead;
     `NetworkError` when the one source that was asked for does not answer; `TrustError` from `ask`.
     """
+    if homebrew.is_meant(facts, request):
+        return homebrew.resolve(facts, request, catalog)
+    if request.source == "brew":
+        raise homebrew.missing(facts)
     case = _Case(facts, request, catalog, _place(facts, catalog))
     found = _installed(case) or _guard(_choose(case, ask), case)
     return replace(found, warnings=(*found.warnings, *_strays(facts)))
@@ -175,7 +119,7 @@ def source_of(facts: Facts, request: Request, distribution: Distribution, catalo
 def _place(facts: Facts, catalog: Catalog) -> Placement:
     place = catalog.place(facts.os)
     if isinstance(place, Refusal):
-        raise UnsupportedError(place.reason, hint=place.hint)
+        raise UnsupportedError(place.reason, hint=f"{place.hint}{homebrew.remark(facts)}")
     if facts.manager != place.distribution.manager:
         raise UnsupportedError(
             f"{place.distribution.name} has {place.distribution.manager}, and this machine has not",

@@ -14,7 +14,7 @@ from enum import Enum
 from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
 from rmqsetup.finding import Finding, Severity
 from rmqsetup.host import Host
-from rmqsetup.probes import amqp, causes, logs
+from rmqsetup.probes import amqp, causes, logs, supervised
 from rmqsetup.probes.accounts import Credentials, account
 from rmqsetup.probes.address import CookieMissingError, NodeAddress
 from rmqsetup.probes.amqp import Account, Endpoint, Outcome
@@ -169,7 +169,13 @@ class _Climb:
     def last_words(self) -> tuple[str, ...]:
         since = self.unit.since if self.unit else 0.0
         running = self.settled or self.status is not None
-        return logs.last_words(self.host, self.target.address.name, since=since, running=running)
+        address = self.target.address
+        return logs.last_words(self.host, address.name, since=since, running=running, layout=address.layout)
+
+    def died(self) -> bool:
+        """Tell whether nothing is on its way any more, where that can be told."""
+        known = self.target.service_manager in supervised.MANAGERS
+        return known and not supervised.lives(self.host, self.target.address.layout)
 
 
 Step = Callable[[_Climb], tuple[str, ...]]
@@ -218,6 +224,8 @@ def _packages(climb: _Climb) -> tuple[str, ...]:
 
 
 def _service(climb: _Climb) -> tuple[str, ...]:
+    if climb.target.service_manager in supervised.MANAGERS:
+        return (supervised.state_in_words(climb.host, climb.target.address.layout),)
     if climb.target.service_manager != "systemd":
         raise _Skip(f"nothing looks after services here (service manager: {climb.target.service_manager})")
     state = unit_state(climb.host)
@@ -270,7 +278,7 @@ def _booted(climb: _Climb) -> NodeStatus:
         except CookieError:
             raise
         except (ProbeError, CookieMissingError):
-            if climb.settled or not climb.deadline.left():
+            if climb.settled or not climb.deadline.left() or climb.died():
                 raise
             pending, status = True, None
         if status and not (pending and climb.deadline.left()):

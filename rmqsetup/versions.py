@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rmqsetup import homebrew
 from rmqsetup.catalog import Distribution, Refusal, load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Host
 from rmqsetup.managers import State
+from rmqsetup.managers.brew import released
+from rmqsetup.managers.layout import FORMULA
 from rmqsetup.pipeline import ask
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import SERVER, Answer, Ask, Source, resolve, source_of
@@ -78,9 +81,23 @@ def offered(host: Host, request: Request) -> Versions:
     if isinstance(place, Refusal) or row is None:
         return replace(found, problem=place.reason if isinstance(place, Refusal) else "")
     asked = _Asked(ask(host))
+    if homebrew.is_meant(facts, request):
+        return _chosen(_homebrews(found, facts), facts, request, ask=asked)
     names = ("mirror", "distro") if request.source == "mirror" else ("team", "distro")
     offers = tuple(_offer(facts, replace(request, source=name), row, ask=asked) for name in names)
     return _chosen(replace(found, offers=offers), facts, request, ask=asked)
+
+
+def _homebrews(found: Versions, facts: Facts) -> Versions:
+    """Add what Homebrew offers and has."""
+    brew = facts.homebrew
+    if brew is None:
+        return found
+    keg, offer = brew.keg(FORMULA), brew.candidate(FORMULA)
+    erlangs = tuple(each.version for each in brew.candidates if each.package != FORMULA)
+    offers = Offer("brew", "Homebrew", (released(offer.version),) if offer else (), erlangs, problem=brew.problem)
+    installed = (released(keg.version), keg.erlang_version) if keg else ("", "")
+    return replace(found, offers=(offers,), installed_rabbitmq=installed[0], installed_erlang=installed[1])
 
 
 class _Asked:

@@ -12,23 +12,23 @@ from rmqsetup import settings
 from rmqsetup.detect import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.managers import manager
+from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.plan import Plan, order
-from rmqsetup.recipe import DEFINITIONS, Request, enabled_plugins, rabbitmq_conf
-from rmqsetup.resolve import FAMILY, SERVER, Resolution, Served
+from rmqsetup.recipe import Request, enabled_plugins, rabbitmq_conf
+from rmqsetup.resolution import Resolution, Served
 from rmqsetup.steps import Step
 from rmqsetup.steps.file import File, sha256
+from rmqsetup.steps.flags import Flags
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 
 SOURCES = "/etc/apt/sources.list.d/rabbitmq.sources"
 PIN = "/etc/apt/preferences.d/rabbitmq"
 KEYRING = "/usr/share/keyrings/com.rabbitmq.{source}.asc"
-CONFIG = "/etc/rabbitmq"
-SETTINGS = f"{CONFIG}/conf.d/10-rmqsetup.conf"
-PLUGINS = f"{CONFIG}/enabled_plugins"
-LIMITS = f"/etc/systemd/system/{SERVER}.service.d/rmqsetup.conf"
-DATA = ("/var/lib/rabbitmq", "/var/log/rabbitmq")
-"""What an uninstall keeps. Debian's and upstream's packages have the same places (rabbitmq.md, 9.1)."""
+CONFIG, SETTINGS, PLUGINS, DATA = SYSTEM.config, SYSTEM.settings, SYSTEM.plugins, SYSTEM.kept
+"""Places of a system-wide RabbitMQ; those of a plan are its resolution's `layout`."""
+
+LIMITS = f"/etc/systemd/system/{SYSTEM.service}.service.d/rmqsetup.conf"
 
 WRITTEN = "# Written by rmqsetup. Changes made here are noticed, and kept beside at the next run.\n"
 
@@ -71,15 +71,17 @@ def build(
     is the whole of it: plugins that are not listed go, settings that are not repeated go. A hold, the start and
     enabling are always said, and mean yes unless the request says no.
     """
-    limits = facts.init is Init.SYSTEMD
-    if request.open_files is not None and not limits:
+    its = resolution.layout
+    limits = facts.init is Init.SYSTEMD and not its.prefix
+    if request.open_files is not None and not limits and not its.prefix:
         resolution = replace(resolution, warnings=(*resolution.warnings, _UNLIMITED))
     steps = (
         *_sources(resolution, request, ours),
         *_retired(retired),
-        *_configuration(request, ours, directory_was_there=_was_there(facts, ours), limits=limits),
+        *_configuration(request, ours, its, was_there=_was_there(facts, ours, its), limits=limits),
         _packages(resolution, facts, request, ours=ours),
-        _service(facts, request),
+        _service(facts, request, its),
+        *_flags(request, its),
     )
     return Plan("install", order(steps), facts, request, resolution)
 
@@ -88,7 +90,7 @@ def _sources(resolution: Resolution, request: Request, ours: Ours) -> tuple[Step
     """Write keyring, sources and pin; what an earlier run wrote for another source goes."""
     key = resolution.key
     keyring = KEYRING.format(source=resolution.source)
-    if resolution.source == "installed" and request.source != "distro":
+    if resolution.layout.prefix or (resolution.source == "installed" and request.source != "distro"):
         return ()
     current = (keyring, SOURCES, PIN) if key else ()
     keyrings = (path for path in ours.paths if path.startswith(KEYRING.partition("{")[0]))
@@ -122,7 +124,7 @@ def _pin(resolution: Resolution) -> str:
         for served in resolution.served
         for host in (urlsplit(uri).hostname or "" for uri in served.uris)
     )
-    names = f"{SERVER} erlang erlang-*"
+    names = f"{SYSTEM.server} erlang erlang-*"
     return "\n".join(f"Package: {names}\nPin: {pin}\nPin-Priority: 1001\n" for pin in pins)
 
 
@@ -143,44 +145,53 @@ def _retired(retired: tuple[Retirement, ...]) -> tuple[Step, ...]:
     )
 
 
-def _configuration(request: Request, ours: Ours, *, directory_was_there: bool, limits: bool) -> tuple[Step, ...]:
-    """Write what the request says of the node; what it does not say stays as it is. `limits`: systemd sets them."""
-    directories = () if directory_was_there else (CONFIG,)
+def _configuration(request: Request, ours: Ours, its: Layout, *, was_there: bool, limits: bool) -> tuple[Step, ...]:
+    """Write what the request says of the node; what it does not say stays as it is. `limits`: systemd sets them.
+
+    `was_there` says of the directory of configuration that it is not of our making.
+    """
+    directories = () if was_there else (its.config,)
     steps: list[Step] = []
     if request.config or request.definitions:
-        inner = (f"{CONFIG}/conf.d", *directories)
-        steps.append(File(SETTINGS, _settings(request, ours).encode(), expect=ours.digests, directories=inner))
+        inner = (f"{its.config}/conf.d", *directories)
+        content = _settings(request, ours, its).encode()
+        steps.append(_file(its.settings, content, its, ours=ours, directories=inner))
     if request.plugins is not None:
         content = enabled_plugins(request).encode()
-        owned = File(PLUGINS, content, owner="rabbitmq", group="rabbitmq", expect=ours.digests, directories=directories)
+        owned = File(its.plugins, content, owner=its.user, group=its.user, expect=ours.digests, directories=directories)
         steps.append(owned)  # the node's user owns it, as rabbitmq-plugins rewrites it
     if request.definitions:
-        steps.append(_definitions(request, ours, directories))
+        steps.append(_definitions(request, ours, its, directories=directories))
     if request.open_files is not None and limits:
         text = f"{WRITTEN}[Service]\nLimitNOFILE={request.open_files}\n"
         folder = LIMITS.rpartition("/")[0]
-        steps.append(File(LIMITS, text.encode(), expect=ours.digests, directories=(folder,)))
+        steps.append(_file(LIMITS, text.encode(), its, ours=ours, directories=(folder,)))
     return tuple(steps)
 
 
-def _settings(request: Request, ours: Ours) -> str:
+def _file(path: str, content: bytes, its: Layout, *, ours: Ours, directories: tuple[str, ...]) -> File:
+    return File(path, content, owner=its.owner, group=its.owner, expect=ours.digests, directories=directories)
+
+
+def _settings(request: Request, ours: Ours, its: Layout) -> str:
     """Return the text of our settings file; it holds two wishes, and the one that is left out stays."""
     earlier = [line for line in ours.settings.splitlines() if "=" in line and not line.startswith("#")]
     pairs = [setting for line in earlier for setting, _ in (settings.typed(line),) if setting]
     kept = tuple(pair for pair in pairs if pair.key != "load_definitions")
-    loads = DEFINITIONS if len(kept) < len(pairs) else ""
-    return rabbitmq_conf(replace(request, config=request.config or kept, definitions=request.definitions or loads))
+    loads = its.definitions if len(kept) < len(pairs) else ""
+    wish = replace(request, config=request.config or kept, definitions=request.definitions or loads)
+    return rabbitmq_conf(wish, definitions=its.definitions)
 
 
-def _definitions(request: Request, ours: Ours, directories: tuple[str, ...]) -> File:
+def _definitions(request: Request, ours: Ours, its: Layout, *, directories: tuple[str, ...]) -> File:
     """Bring the definitions by reference: they hold password hashes, so only the node's own user reads them."""
     from pathlib import Path
 
     return File(
-        DEFINITIONS,
+        its.definitions,
         mode=0o640,
-        owner="rabbitmq",
-        group="rabbitmq",
+        owner=its.user,
+        group=its.user,
         source=request.definitions,
         digest=sha256(Path(request.definitions).read_bytes()),
         secret=True,
@@ -190,19 +201,21 @@ def _definitions(request: Request, ours: Ours, directories: tuple[str, ...]) -> 
 
 
 def _packages(resolution: Resolution, facts: Facts, request: Request, *, ours: Ours) -> Packages:
+    its = resolution.layout
     return Packages(
-        facts.manager,
+        its.manager or facts.manager,
         want=resolution.packages,
-        hold=FAMILY if request.hold else (),
+        hold=its.held if request.hold else (),
         release=() if request.hold else ours.holds,
         ours=ours.holds,
-        family=FAMILY,
+        family=its.family,
         origins=resolution.origins,
         uris=_uris(resolution, facts),
-        keep=(*DATA, CONFIG),  # what others wrote there since is not ours to delete; our files go one by one
-        hold_back=SERVER,
+        keep=(*its.kept, its.config),  # what others wrote there since is not ours to delete; our files go one by one
+        hold_back=its.service,
         recommends=request.recommends,
         lock_timeout=request.lock_timeout,
+        prefix=its.prefix,
     )
 
 
@@ -213,18 +226,26 @@ def _uris(resolution: Resolution, facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(c.uri for c in facts.candidates if c.uri)) if resolution.source == "distro" else ()
 
 
-def _service(facts: Facts, request: Request) -> Service:
-    stamp = manager(facts.manager).stamp
-    files = (SETTINGS, f"{CONFIG}/rabbitmq.conf", PLUGINS, DEFINITIONS, LIMITS, stamp(SERVER), stamp("erlang-base"))
+def _service(facts: Facts, request: Request, its: Layout) -> Service:
+    stamp = manager(its.manager or facts.manager, its.prefix).stamp
+    limits = () if its.prefix else (LIMITS,)
+    files = (its.settings, f"{its.config}/rabbitmq.conf", its.plugins, its.definitions, *limits)
+    idle = its.services == "brew" and not request.start
     return Service(
-        facts.service_manager,
-        SERVER,
-        enabled=request.enable,
+        its.services or facts.service_manager,
+        its.service,
+        enabled=None if idle else request.enable,  # brew services registers nothing without starting it
         running=True if request.start else None,
-        newer_than=files,
+        newer_than=(*files, stamp(its.server), stamp(its.erlang)),
+        prefix=its.prefix,
     )
 
 
-def _was_there(facts: Facts, ours: Ours) -> bool:
+def _flags(request: Request, its: Layout) -> tuple[Step, ...]:
+    """Enable feature flags where the next `brew upgrade` may bring a series that needs them, without asking."""
+    return (Flags(its.program("rabbitmqctl")),) if its.manager == "brew" and request.start else ()
+
+
+def _was_there(facts: Facts, ours: Ours, its: Layout) -> bool:
     """Whether /etc/rabbitmq is not of our making: then a purge must not empty it."""
-    return CONFIG in facts.directories and CONFIG not in ours.directories
+    return its.config in facts.directories and its.config not in ours.directories

@@ -32,6 +32,7 @@ def table() -> str:
 
 def _row(row: Distribution) -> str:
     own = f"{row.rabbitmq} / {row.erlang}" if row.rabbitmq else "as its lists say"
+    own = "Homebrew's of the day" if row.manager == "brew" else own
     return f"| {row.name} | {own} | {_team(row)} | {TRIED[row.tested]} |"
 
 

@@ -20,7 +20,7 @@ from reference import reference
 from screens import stored
 
 from rmqsetup import cli, launch, pipeline, versions
-from rmqsetup.cli import app, elevation, reading, verifying
+from rmqsetup.cli import app, elevation, reading
 from rmqsetup.cli.options import COMMANDS, Words, command
 from rmqsetup.cli.session import Session
 from rmqsetup.errors import INTERRUPTED, NetworkError, RmqsetupError, UsageError
@@ -727,4 +727,3 @@ def test_every_error_has_an_exit_code_of_its_own():
     codes = [family.exit_code for family in FAMILIES]
     assert len(codes) == len(set(codes))
     assert all(issubclass(family, RmqsetupError) for family in FAMILIES)
-    assert verifying.PAIR == ("rabbitmq-server", "erlang-base")

@@ -25,7 +25,8 @@ LAYERS = (
     ("steps", "catalog", "managers", "services", "probes", "openpgp"),
     (
         *("detect", "resolve", "plan", "keys", "indices", "export", "upgrade"),
-        *("codec", "definitions", "launch", "network", "pairing", "recipe", "settings", "wishes"),
+        *("cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos", "network", "pairing", "recipe"),
+        *("resolution", "settings", "wishes"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),
@@ -212,7 +213,7 @@ def identifiers() -> set[str]:
         found |= {row["id"], *row.get("codenames", ())}
     for row in table["unsupported"]:
         found |= set(row.get("ids", ()))
-    return found - OTHER_MEANINGS
+    return found - OTHER_MEANINGS - {""}
 
 
 def test_distributions_are_named_only_in_the_catalog():

@@ -135,7 +135,7 @@ def test_every_mistake_is_told_at_once_in_form_and_in_meaning():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('source = "teem"', "source: 'teem' is none of auto, team, distro, mirror; did you mean team?"),
+        ('source = "teem"', "source: 'teem' is none of auto, team, distro, brew, mirror; did you mean team?"),
         ('plugins = ["a,b"]', """plugins: 'a,b' is no name of a plugin; several are written a,b as an option"""),
         ('plugins = ["Management"]', "plugins: 'Management' is no name of a plugin"),
         ("lock_timeout = -1", "lock_timeout: -1 is not from 0 to 86400 seconds"),
@@ -286,7 +286,7 @@ def test_every_objection_is_told_at_once():
             "27 or 27.3 for Erlang, or nothing"
         ),
         "--set a: has no value: write --set key=value",
-        "source: 'tem' is none of auto, team, distro, mirror; did you mean team?",
+        "source: 'tem' is none of auto, team, distro, brew, mirror; did you mean team?",
         """plugins: 'a b' is no name of a plugin; several are written a,b as an option and ["a", "b"] in a recipe""",
         "config.b: has no value; leave the line out for RabbitMQ's own default",
         (

@@ -131,6 +131,11 @@ class Catalog:
         """Return a distribution by its row id; `KeyError` when there is none."""
         return _with_id(self.distributions, row)
 
+    @property
+    def homebrew(self) -> Distribution:
+        """The row of Homebrew on a Linux, whichever that is."""
+        return self.distribution("linuxbrew")
+
     def repository(self, row: str) -> Repository:
         """Return a repository by its row id; `KeyError` when there is none."""
         return _with_id(self.repositories, row)

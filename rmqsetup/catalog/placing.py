@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rmqsetup.catalog import tables
-from rmqsetup.catalog.rows import Derivative, Distribution, OsRelease, Placement, Refusal
+from rmqsetup.catalog.rows import Derivative, Distribution, OsRelease, Placement, Refusal, Tested
 
 ANYWHERE = "run rmqsetup on Debian 13 or Ubuntu 24.04, or the broker in a container with one of them"
 """The hint of last resort."""
@@ -100,12 +100,14 @@ def _stranger(os_release: OsRelease) -> Placement | Refusal:
 def _ended(placement: Placement, os_release: OsRelease) -> Refusal:
     row = placement.distribution
     living = [other for other in tables.distributions() if other.family == row.family and not other.ended]
-    better = next((other for other in living if other.repositories), living[0])
+    tried = next((other for other in living if other.tested is not Tested.NONE), living[0])
+    better = next((other for other in living if other.repositories), tried)
+    contained = "run the broker in a container with it" if better.rabbitmq or better.repositories else ANYWHERE
     own = f", its own RabbitMQ is {row.rabbitmq}" if row.rabbitmq else ""
     name = os_release.pretty or row.name
     return Refusal(
         f"{name} has had no security updates since {row.end_of_life}{own}",
-        f"upgrade to {better.name}, or run the broker in a container with it",
+        f"upgrade to {better.name}, or {contained}",
         row,
     )
 

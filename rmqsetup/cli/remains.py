@@ -12,22 +12,21 @@ from rmqsetup.host import Command
 
 if TYPE_CHECKING:
     from rmqsetup.host import Host
+    from rmqsetup.managers.layout import Layout
     from rmqsetup.show.ending import Remains
 
-USER = "rabbitmq"
 
-
-def remains(host: Host, state: Path) -> Remains:
+def remains(host: Host, state: Path, layout: Layout) -> Remains:
     """Return what is there of the broker beside its packages, with sizes in bytes."""
     from rmqsetup.show.ending import Directory, Remains
-    from rmqsetup.wishes import DATA
 
-    there = tuple(path for path in DATA if host.names(path))
+    its = (*layout.kept, layout.config) if layout.prefix else layout.kept  # a formula leaves its configuration
+    there = tuple(path for path in its if host.names(path))
     sizes = dict(map(_size, host.run(Command(("du", "-sk", "--", *there))).stdout.splitlines())) if there else {}
     users = host.read("/etc/passwd")
     return Remains(
         tuple(Directory(path, sizes.get(path, 0)) for path in there),
-        user=USER if users and f"\n{USER}:" in f"\n{users.text}" else "",
+        user=layout.user if layout.user and users and f"\n{layout.user}:" in f"\n{users.text}" else "",
         receipts=str(state / "receipts") if host.names(str(state / "receipts")) else "",
     )
 

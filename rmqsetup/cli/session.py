@@ -14,6 +14,7 @@ from rmqsetup.errors import StoppedError, UsageError
 if TYPE_CHECKING:
     from rmqsetup.cli.options import Words
     from rmqsetup.host import Host
+    from rmqsetup.managers.layout import Layout
     from rmqsetup.recipe import Request
     from rmqsetup.show.progress import Progress
     from rmqsetup.show.terminal import Terminal
@@ -25,13 +26,16 @@ STATE = Path("/var/lib/rmqsetup")
 class Session:
     """One command being carried out. `changing` is set while the machine is being changed."""
 
-    def __init__(self, words: Words, terminal: Terminal, host: Host, *, state: Path = STATE, root: bool = True) -> None:
+    def __init__(
+        self, words: Words, terminal: Terminal, host: Host, *, state: Path | None = None, root: bool = True
+    ) -> None:
         self.words = words
         self.terminal = terminal
         self.host = host
-        self.state = state
         self.root = root
         self.changing = False
+        self._state = state
+        self._layout: Layout | None = None
 
     @classmethod
     def here(cls, words: Words, terminal: Terminal) -> Session:
@@ -40,6 +44,29 @@ class Session:
 
         return cls(words, terminal, LocalHost(), root=os.geteuid() == 0)
 
+    @property
+    def layout(self) -> Layout:
+        """Where the RabbitMQ of this machine is: the system's, or Homebrew's."""
+        if self._layout is None:
+            from rmqsetup.probes.address import find_layout
+
+            recipe = self.words.recipe not in (None, "-") and self.words.command in ("install", "plan")
+            wanted = self.words.source == "brew" or (recipe and self.request().source == "brew")
+            self._layout = find_layout(self.host, str(Path.home()), wanted=wanted)
+        return self._layout
+
+    @property
+    def state(self) -> Path:
+        """Where receipts are: of what belongs to a user, where that user can write."""
+        if self._state is None:
+            self._state = Path(f"{self.layout.prefix}{STATE}")
+        return self._state
+
+    @state.setter
+    def state(self, folder: Path) -> None:
+        """Have the receipts elsewhere."""
+        self._state = folder
+
     def interrupted(self) -> StoppedError:
         """Return what to say after ctrl-C."""
         if self.changing:
@@ -47,8 +74,11 @@ class Session:
         return StoppedError("stopped, nothing was changed")
 
     def become_root(self) -> None:
-        """Go on as root, through sudo where that is needed; does not return then. Raises `UsageError`."""
-        if not self.root:
+        """Go on as root, through sudo where that is needed; does not return then. Raises `UsageError`.
+
+        Homebrew is never run as root.
+        """
+        if not self.root and self.layout.manager != "brew":
             from rmqsetup.cli.elevation import elevate
 
             elevate(self.host, self.terminal)

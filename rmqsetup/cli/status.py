@@ -21,7 +21,8 @@ def run(session: Session) -> Answer:
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.status import service_manager, status
 
-    found = status(session.host, find_address(session.host), service_manager=service_manager(session.host))
+    host, layout = session.host, session.layout
+    found = status(host, find_address(host, layout), service_manager=layout.services or service_manager(host))
     return Answer(
         "status",
         lambda: screen.screen(found, session.terminal),

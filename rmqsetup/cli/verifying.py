@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rmqsetup.host import Host
     from rmqsetup.verify import Expectation, Verification
 
-PAIR = ("rabbitmq-server", "erlang-base")
-
 
 def climb(session: Session, expected: tuple[Expectation, ...], *, level: int, silent: bool = False) -> Verification:
     """Verify the node of this machine to a level, telling each rung as it ends unless `silent`."""
@@ -26,10 +24,10 @@ def climb(session: Session, expected: tuple[Expectation, ...], *, level: int, si
     from rmqsetup.status import service_manager
     from rmqsetup.verify import Target, verify
 
-    host, terminal = session.host, session.terminal
+    host, terminal, layout = session.host, session.terminal, session.layout
     target = Target(
-        find_address(host),
-        service_manager=service_manager(host),
+        find_address(host, layout),
+        service_manager=layout.services or service_manager(host),
         expectations=expected,
         installed=installed,
     )
@@ -46,14 +44,14 @@ def installed_pair(session: Session) -> tuple[Expectation, ...]:
     """Expect RabbitMQ and Erlang to be installed, at whatever version."""
     from rmqsetup.verify import Expectation
 
-    return tuple(Expectation(name) for name in PAIR) if _has_packages(session.host) else ()
+    its = session.layout
+    names = (its.server,) if its.prefix else (its.server, its.erlang)
+    return tuple(Expectation(name) for name in names) if its.prefix or _has_packages(session.host) else ()
 
 
 def unseen(session: Session, error: RmqsetupError | None) -> RmqsetupError | None:
     """Return the error, as one of usage where the node was not reached because only root may ask it."""
-    from rmqsetup.probes.address import COOKIE
-
-    cookie = session.host.read(COOKIE) if error and not session.root else None
+    cookie = session.host.read(session.layout.cookie) if error and not session.root else None
     if error is None or cookie is None or cookie.content is not None:
         return error
     return UsageError(error.message, cause=error.cause, hint=f"sudo {program()} {session.words.command}")
@@ -65,11 +63,15 @@ def installed(host: Host, names: tuple[str, ...]) -> tuple[Expectation, ...]:
     from rmqsetup.managers import State
     from rmqsetup.verify import Expectation
 
-    packages = detect(host).packages
-    return tuple(
-        Expectation(each.name, each.version, each.origin)
-        for each in packages
-        if each.name in names and each.state is State.INSTALLED
+    facts = detect(host, offers="rabbitmq-server" in names)
+    kegs = facts.homebrew.kegs if facts.homebrew else ()
+    return (
+        *(
+            Expectation(each.name, each.version, each.origin)
+            for each in facts.packages
+            if each.name in names and each.state is State.INSTALLED
+        ),
+        *(Expectation(keg.name, keg.version) for keg in kegs if keg.name in names),
     )
 
 

@@ -124,19 +124,23 @@ class Manager(Protocol):
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Turn what a simulation complains of into an error; `hint` goes before our own."""
 
-    def holders(self) -> Command:
-        """Ask who holds the manager's locks: lines `PATH is held by process NUMBER (NAME)`."""
+    def holders(self) -> Command | None:
+        """Ask who holds the manager's locks, where it does not say: lines `PATH is held by process NUMBER (NAME)`."""
 
     @property
     def unfinished(self) -> str:
-        """A file that is there while a transaction that was cut has not been finished, whatever packages say."""
+        """A file that is there while a transaction that was cut has not been finished; empty where there is none."""
 
     def stamp(self, name: str) -> str:
         """Return a file that is written whenever the package is unpacked."""
 
 
-def manager(name: str) -> Manager:
-    """Return the package manager of that name; a `KeyError` is a mistake in the catalog."""
-    from rmqsetup.managers import apt
+def manager(name: str, prefix: str = "") -> Manager:
+    """Return the package manager of that name; a `KeyError` is a mistake in the catalog.
 
-    return {"apt": apt.Apt()}[name]
+    `prefix` is where one that is not the system's own lives.
+    """
+    from rmqsetup.managers import apt, brew
+
+    known: dict[str, Manager] = {"apt": apt.Apt(), "brew": brew.Brew(prefix)}
+    return known[name]

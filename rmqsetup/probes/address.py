@@ -10,15 +10,13 @@ import shlex
 from dataclasses import dataclass
 
 from rmqsetup.host import Command, Host
+from rmqsetup.managers.layout import FORMULA, PREFIXES, SYSTEM, Layout, of_brew
 from rmqsetup.probes import epmd
 from rmqsetup.probes.distribution import Peer
 from rmqsetup.probes.wire import LOOPBACK, ProbeError
 
-COOKIE = "/var/lib/rabbitmq/.erlang.cookie"
+COOKIE = SYSTEM.cookie
 """Where the node's packages keep its cookie."""
-
-ENVIRONMENT = "/etc/rabbitmq/rabbitmq-env.conf"
-"""Where an administrator may rename the node."""
 
 _SETTING = re.compile(
     r"^\s*(?:export\s+)?(?:RABBITMQ_)?(NODENAME|USE_LONGNAME|ERL_EPMD_PORT)=(\S.*?)\s*$", re.MULTILINE
@@ -31,25 +29,42 @@ class CookieMissingError(ProbeError):
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """A node and how to reach it: full `name`, address of its machine, file of its cookie, port of epmd."""
+    """A node and how to reach it: full `name`, address of its machine, file of its cookie, port of epmd.
+
+    `layout` is where its files and programs are.
+    """
 
     name: str
     host: str = LOOPBACK
     cookie: str = COOKIE
     epmd_port: int = epmd.PORT
+    layout: Layout = SYSTEM
 
 
-def find_address(host: Host) -> NodeAddress:
+def find_layout(host: Host, home: str, *, wanted: bool = False) -> Layout:
+    """Return the places of a host's RabbitMQ, at the price of looks at a few folders.
+
+    They are Homebrew's on a Mac, where there is nothing else, and where only Homebrew has one or is `wanted`.
+    `home` is that of the user that we are.
+    """
+    prefix = next((place for place in PREFIXES if "brew" in host.names(f"{place}/bin")), "")
+    if "SystemVersion.plist" in host.names("/System/Library/CoreServices"):
+        return of_brew(prefix, home=home)
+    only = FORMULA in host.names(f"{prefix}/Cellar") and "rabbitmq-server" not in host.names("/usr/sbin")
+    return of_brew(prefix, home=home) if prefix and (wanted or only) else SYSTEM
+
+
+def find_address(host: Host, layout: Layout = SYSTEM) -> NodeAddress:
     """Return where the node of a host is, or will be once it is started.
 
     The name is `rabbit@` and the short host name, unless `rabbitmq-env.conf` says otherwise.
     """
-    settings = parse_environment(_text(host, ENVIRONMENT))
-    name = settings.name or "rabbit"
+    settings = parse_environment(_text(host, layout.environment))
+    name = settings.name or layout.node or "rabbit"
     if "@" not in name:
         machine = _host_name(host)
         name = f"{name}@{machine if settings.long else machine.partition('.')[0]}"
-    return NodeAddress(name, epmd_port=settings.epmd_port)
+    return NodeAddress(name, cookie=layout.cookie, epmd_port=settings.epmd_port, layout=layout)
 
 
 @dataclass(frozen=True, slots=True)

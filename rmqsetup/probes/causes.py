@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from rmqsetup.host import Command, Host
+from rmqsetup.host import Host
+from rmqsetup.probes import ports
 
 _KNOWN = (
     (
@@ -46,8 +47,7 @@ def remedy(host: Host, words: tuple[str, ...]) -> str:
 
 
 def _port(host: Host, port: int) -> str:
-    """Say who holds a port, where `ss` is there to tell and we may know."""
-    told = host.run(Command(("ss", "-Hltnp", f"sport = :{port}"), timeout=10)).stdout
-    holder = re.search(r'\(\("([^"]*)",pid=(\d+)', told)
-    who = f"{holder[1]} (process {holder[2]})" if holder else "another process"
-    return f"port {port} is taken by {who}: end that one, or let the broker listen elsewhere (listeners.*)"
+    """Say who holds a port, where we may see that."""
+    found = next((each for each in ports.taken(host) if each.port == port), None)
+    who = ports.holder(host, found) if found else ""
+    return f"port {port} is taken by {who or 'another process'}: end that one, or let the broker listen elsewhere"

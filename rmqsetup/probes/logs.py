@@ -9,12 +9,12 @@ import re
 from datetime import datetime
 
 from rmqsetup.host import Command, Host
-
-DIRECTORY = "/var/log/rabbitmq"
+from rmqsetup.managers.layout import SYSTEM, Layout
 
 LINES = 6
 """How many lines are worth showing."""
 
+_DEBIAN = ("rabbitmq-server.log", "rabbitmq-server.error.log")
 _LINE = re.compile(r"^(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d) )?(?:\[(\w+)\] )?(?:<[\d.]+> ?)?(.*)$")
 _GRAVE = ("warning", "error", "critical", "alert", "emergency")
 _BAD = re.compile(r"BOOT FAILED|[Ee]rror|ERROR|refus|[Ee]xception|denied|not found|not enabled|timed out|[Ff]ailed")
@@ -26,21 +26,24 @@ _NOISE = re.compile(
 """Continuations of crash reports, what every orderly stop and start says, and what is over."""
 
 
-def last_words(host: Host, node: str, *, since: float = 0.0, running: bool = False) -> tuple[str, ...]:
+def last_words(
+    host: Host, node: str, *, since: float = 0.0, running: bool = False, layout: Layout = SYSTEM
+) -> tuple[str, ...]:
     """Return the lines that tell of trouble since a moment (in seconds since the epoch), each with its file.
 
     A node that runs writes its own log. What kept one from starting is where its service writes, which
-    is beside that log with Debian's unit and the journal with upstream's.
+    is beside that log with Debian's unit and Homebrew's, and the journal with upstream's.
     """
     if running:
-        return _told(f"{node}.log", _tail(host, f"{node}.log"), since)
+        return _told(f"{node}.log", _tail(host, layout, f"{node}.log"), since)
+    out, errors = ("std_out.log", "std_error.log") if layout.prefix else _DEBIAN
     found = [
-        *_told("rabbitmq-server.log", _tail(host, "rabbitmq-server.log"), since),
-        *_told(f"{node}.log", _tail(host, f"{node}.log"), since),
+        *_told(out, _tail(host, layout, out), since),
+        *_told(f"{node}.log", _tail(host, layout, f"{node}.log"), since),
     ]
-    if _modified(host, "rabbitmq-server.error.log") >= since:
-        found += _told("rabbitmq-server.error.log", _tail(host, "rabbitmq-server.error.log"), 0.0)
-    if not found:
+    if layout.prefix or _modified(host, f"{layout.logs}/{errors}") >= since:
+        found += _told(errors, _tail(host, layout, errors), 0.0)
+    if not found and not layout.prefix:
         found += _told("journal", _journal(host, since), 0.0)
     return tuple(found[:LINES])
 
@@ -76,9 +79,9 @@ def _told(name: str, text: str, since: float) -> tuple[str, ...]:
     return tuple(f"{name}: {line}" for line in relevant(text, since))
 
 
-def _tail(host: Host, name: str) -> str:
+def _tail(host: Host, layout: Layout, name: str) -> str:
     """Return the end of a log, however long it has grown."""
-    result = host.run(Command(("tail", "-n", "200", f"{DIRECTORY}/{name}"), timeout=10))
+    result = host.run(Command(("tail", "-n", "200", f"{layout.logs}/{name}"), timeout=10))
     return result.stdout if result.ok else ""
 
 
@@ -87,6 +90,6 @@ def _journal(host: Host, since: float) -> str:
     return host.run(Command((*asked, "--since", f"@{int(since)}"), timeout=15)).stdout
 
 
-def _modified(host: Host, name: str) -> float:
-    result = host.run(Command(("stat", "-c", "%Y", f"{DIRECTORY}/{name}"), timeout=10))
+def _modified(host: Host, path: str) -> float:
+    result = host.run(Command(("stat", "-c", "%Y", path), timeout=10))
     return float(result.stdout) + 1 if result.ok else -1.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from rmqsetup.host import Command
+from rmqsetup.errors import RmqsetupError
+from rmqsetup.host import Command, Result
 
 OPEN_FILES = 524_288
 """The most files a node may have open that we start ourselves, where the machine would allow any number.
@@ -63,13 +64,23 @@ class ServiceManager(Protocol):
     def log(self, name: str) -> Command:
         """Ask for the last lines the service said."""
 
+    def explain(self, name: str, result: Result) -> RmqsetupError:
+        """Turn a failed command about a service into an error with cause and hint."""
 
-def service_manager(name: str) -> ServiceManager:
-    """Return the service manager of that name: `systemd`, or `none` for everything that is not managed."""
+
+def service_manager(name: str, prefix: str = "") -> ServiceManager:
+    """Return the service manager of that name: `systemd`, or `none` for everything that is not managed.
+
+    `prefix` is where one that is not the system's own lives: `brew`; `detached` is without a session.
+    """
     if name == "systemd":
         from rmqsetup.services.systemd import Systemd
 
         return Systemd()
+    if name in ("brew", "detached"):
+        from rmqsetup.services.brew import BrewServices, Detached
+
+        return BrewServices(prefix) if name == "brew" else Detached(prefix)
     from rmqsetup.services.none import Unmanaged
 
     return Unmanaged()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rmqsetup.host import Command
+from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
+from rmqsetup.host import Command, Result
 from rmqsetup.services import OPEN_FILES, ServiceState
 
 # The words are split, so that this shell's own command line does not look like a node's.
@@ -79,3 +80,8 @@ class Unmanaged:
     def log(self, name: str) -> Command:  # noqa: ARG002
         """Ask for the tail of the node's log."""
         return Command(("sh", "-c", "tail -qn 20 /var/log/rabbitmq/rabbit@*.log"), timeout=15)
+
+    def explain(self, name: str, result: Result) -> RmqsetupError:  # noqa: ARG002
+        """Say what would not go, and where the node's own words are."""
+        hint = "rmqsetup verify shows how far the node came; its log is in /var/log/rabbitmq"
+        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from rmqsetup.host import Command
+from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
+from rmqsetup.host import Command, Result
 from rmqsetup.services import ServiceState
 
 _PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,ExecMainStartTimestamp,NeedDaemonReload"
@@ -60,6 +61,11 @@ class Systemd:
     def log(self, name: str) -> Command:
         """Ask the journal for this boot's last lines."""
         return Command(("journalctl", "-q", "--no-pager", "-b", "-n", "20", "-o", "cat", "-u", name), timeout=15)
+
+    def explain(self, name: str, result: Result) -> RmqsetupError:
+        """Say which service would not do what, and where its own words are."""
+        hint = f"see what it said with: journalctl -u {name} -n 50, and /var/log/rabbitmq"
+        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
 
 
 def _seconds(stamp: str) -> float:

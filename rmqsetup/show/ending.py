@@ -10,6 +10,7 @@ from rmqsetup.show.layout import columns, pairs, size, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.apply import Report
+    from rmqsetup.managers.layout import Layout
     from rmqsetup.plan import Plan
     from rmqsetup.probes.node import NodeListener
     from rmqsetup.show.terminal import Terminal
@@ -36,7 +37,8 @@ def installed(report: Report, found: Verification | None, terminal: Terminal) ->
     head = wrapped(_headline(report.plan, found), terminal.width)
     if terminal.quiet:
         return head
-    return f"\n{head}\n\n{pairs(_places(report, found), terminal.width)}\n\nNext\n{columns(_next(report.plan, found))}"
+    rows, following = pairs(_places(report, found), terminal.width), columns(_next(report, found))
+    return f"\n{head}\n\n{rows}\n\nNext\n{following}"
 
 
 def unchanged(plan: Plan, found: Verification | None) -> str:
@@ -152,19 +154,19 @@ def _seen(found: Verification | None) -> str:
 
 def _places(report: Report, found: Verification | None) -> tuple[tuple[str, str], ...]:
     from rmqsetup.steps.file import File
-    from rmqsetup.wishes import CONFIG, DATA
 
+    its = _layout(report)
     status = found.status if found else None
     files = [step.path for step in report.plan.steps if isinstance(step, File) and step.exists]
-    ours = [path.removeprefix(f"{CONFIG}/") for path in files if path.startswith(f"{CONFIG}/")]
+    ours = [path.removeprefix(f"{its.config}/") for path in files if path.startswith(f"{its.config}/")]
     listeners = status.listeners if status else ()
     return (
         ("node", status.name if status else ""),
         ("clients", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if one.amqp)),
         ("management", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if _web(one))),
-        ("config", f"{CONFIG} ({', '.join(ours)})" if ours else CONFIG),
-        ("data", DATA[0]),
-        ("logs", DATA[1]),
+        ("config", f"{its.config} ({', '.join(ours)})" if ours else its.config),
+        ("data", its.data),
+        ("logs", its.logs),
         ("receipt", report.receipt),
     )
 
@@ -181,15 +183,24 @@ def _host(listener: NodeListener) -> str:
     return "localhost" if listener.ip in ("0.0.0.0", "::", "127.0.0.1", "::1") else listener.ip  # noqa: S104
 
 
-def _next(plan: Plan, found: Verification | None) -> tuple[tuple[str, ...], ...]:
-    unmanaged = plan.facts is not None and plan.facts.service_manager == "none"
-    start = "rmqsetup start" if unmanaged else "systemctl start rabbitmq-server"
+def _layout(report: Report) -> Layout:
+    from rmqsetup.managers.layout import SYSTEM
+
+    return report.plan.resolution.layout if report.plan.resolution else SYSTEM
+
+
+def _next(report: Report, found: Verification | None) -> tuple[tuple[str, ...], ...]:
+    its, facts = _layout(report), report.plan.facts
+    unmanaged = facts is not None and facts.service_manager == "none" and not its.services
+    start = {"brew": f"{its.prefix}/bin/brew services start {its.service}", "": f"systemctl start {its.service}"}
+    command = "rmqsetup start" if unmanaged else start.get(its.services, f"{its.program('rabbitmq-server')} -detached")
+    control = its.program("rabbitmqctl")
     return (
-        *(() if found and found.level else ((start, "start the broker"),)),
+        *(() if found and found.level else ((command, "start the broker"),)),
         *((("rmqsetup start --foreground", "let this be the container's command"),) if unmanaged else ()),
         ("rmqsetup status", "how the broker is"),
-        ("rabbitmqctl add_user NAME", "guest may only log in here"),
-        ("rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),
+        (f"{control} add_user NAME", "guest may only log in here"),
+        (f"{control} set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),
         ("rmqsetup uninstall", "take everything back"),
     )
 

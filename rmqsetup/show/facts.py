@@ -24,6 +24,7 @@ def screen(facts: Facts, terminal: Terminal) -> str:
         ("architecture", facts.architecture),
         ("memory", size(facts.memory) if facts.memory else ""),
         ("packages by", facts.manager or "no package manager that is known"),
+        ("Homebrew", "\n".join(_homebrew(facts))),
         ("services by", ", ".join(filter(None, (init, facts.service_note)))),
         ("we are", _PRIVILEGES[facts.privilege.value]),
         ("installed", "\n".join(_installed(facts))),
@@ -36,6 +37,22 @@ def screen(facts: Facts, terminal: Terminal) -> str:
     return pairs(rows, terminal.width, indent="")
 
 
+def _homebrew(facts: Facts) -> list[str]:
+    """Return what there is to know of Homebrew, which may be there beside the system's own package manager."""
+    brew = facts.homebrew
+    if not brew:
+        return []
+    ours = "" if brew.writable or brew.owner == brew.user else f", which belongs to {brew.owner or 'somebody else'}"
+    session = "" if brew.session else ", without a session for services"
+    offered = ", ".join(f"{each.package} {each.version}" for each in brew.candidates)
+    return [
+        f"{brew.version or 'of no known version'} in {brew.prefix}{ours}{session}",
+        *(f"{keg.name} {keg.version} installed{', pinned' if keg.pinned else ''}" for keg in brew.kegs),
+        *((f"offers {offered}",) if offered else ()),
+        *((brew.problem.partition("\n")[0],) if brew.problem else ()),
+    ]
+
+
 def _installed(facts: Facts) -> list[str]:
     """Return what is there of RabbitMQ and Erlang: RabbitMQ, Erlang's base, and how many more."""
     first = [package for package in facts.packages if package.name in ("rabbitmq-server", "erlang-base", "esl-erlang")]
@@ -43,6 +60,8 @@ def _installed(facts: Facts) -> list[str]:
     lines = [_package(package) for package in first]
     lines += [f"and {rest} more packages of Erlang"] if rest else []
     lines += [f"{stray.name} {stray.version} at {stray.path}, of no package" for stray in facts.strays]
+    if not lines and facts.homebrew and facts.homebrew.kegs:
+        return []
     return lines or ["neither RabbitMQ nor Erlang"]
 
 

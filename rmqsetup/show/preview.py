@@ -62,9 +62,13 @@ def _head(plan: Plan, terminal: Terminal, *, explain: bool) -> str:
     found = plan.resolution
     if found is None:
         return ""
-    where = {"distro": f"from {found.distribution.name} itself", "installed": "installed already"}.get(
-        found.source, f"from {', '.join(dict.fromkeys(_host(uri) for s in found.served for uri in s.uris[:1]))}"
-    )
+    own = {
+        "brew": "from Homebrew",
+        "distro": f"from {found.distribution.name} itself",
+        "installed": "installed already",
+    }
+    hosts = ", ".join(dict.fromkeys(_host(uri) for served in found.served for uri in served.uris[:1]))
+    where = own.get(found.source, f"from {hosts}")
     lines = [f"RabbitMQ {found.rabbitmq} on Erlang {found.erlang}, {where}"]
     if found.key:
         lines.append(f"signed by {found.key.fingerprint}")

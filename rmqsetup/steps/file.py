@@ -19,7 +19,8 @@ class File:
 
     A secret travels by reference: `source` is a file on this machine whose bytes have the sha256 `digest`;
     `content` stays None then. `expect` are digests of what was written by us, and may be replaced without
-    a copy. `directories` exist only for this file and go with it once empty, innermost first.
+    a copy. An empty `owner` or `group` is whoever's it becomes. `directories` exist only for this file and go
+    with it once empty, innermost first.
     With `copied` the content stands beside the file as well, since we put a copy there: it goes when this is written.
     `early` files steer the package manager, so that even their removal comes before packages.
     """
@@ -52,7 +53,7 @@ class File:
         """Write before packages (after them when a package makes the owner), remove after them."""
         if not self.exists:
             return Phase.WRITE if self.early else Phase.REMOVE
-        return Phase.WRITE if self.early or (self.owner == "root" and self.group == "root") else Phase.OWNED
+        return Phase.WRITE if self.early or {self.owner, self.group} <= {"root", ""} else Phase.OWNED
 
     def query(self) -> tuple[Look, ...]:
         """Look at the file, and at our copy of it where that is to go."""
@@ -116,7 +117,7 @@ class File:
     def _same(self, observed: File) -> bool:
         if not self.exists or not observed.exists:
             return self.exists == observed.exists
-        mine = (self.wanted_digest, self.mode, self.owner, self.group)
+        mine = (self.wanted_digest, self.mode, self.owner or observed.owner, self.group or observed.group)
         return mine == (observed.digest, observed.mode, observed.owner, observed.group)
 
     def _keep(self, observed: File) -> tuple[Write, ...]:

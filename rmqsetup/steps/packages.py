@@ -21,7 +21,7 @@ class Packages:
     is refused meanwhile.
     With `survey` the first look is at what is installed, and the indices are fetched before anything is
     installed; without it the transaction is simulated and checked. `present`, `interrupted` and `transaction` are
-    observed only.
+    observed only. `prefix` is where a manager that is not the system's lives.
     """
 
     manager: str
@@ -43,6 +43,7 @@ class Packages:
     present: tuple[Present, ...] = ()
     interrupted: bool = False
     transaction: Transaction | None = None
+    prefix: str = ""
 
     @property
     def key(self) -> str:
@@ -56,7 +57,8 @@ class Packages:
 
     def query(self) -> tuple[Look, ...]:
         """List what is installed, and simulate the transaction once it is known."""
-        looks: tuple[Look, ...] = (self._manager.list_command(), Read(self._manager.unfinished))
+        trace = self._manager.unfinished
+        looks: tuple[Look, ...] = (self._manager.list_command(), *((Read(trace),) if trace else ()))
         return looks if self.survey else (*looks, self._manager.simulate(self.wish()))
 
     def observe(self, answers: tuple[Answer, ...]) -> Packages:
@@ -114,7 +116,7 @@ class Packages:
 
     @property
     def _manager(self) -> Manager:
-        return manager(self.manager)
+        return manager(self.manager, self.prefix)
 
     def wish(self) -> Wish:
         """Return what the manager is asked for."""
@@ -175,6 +177,11 @@ class Packages:
                     f"{op.name} is held at {op.old} by somebody, and {op.new or 'no version'} is needed",
                     hint=f"if the hold may go: apt-mark unhold {op.name}",
                 )
+            if any(p.name == op.name and p.version not in ("", op.new) for p in self.want if op.new):
+                raise ManagerError(
+                    f"{op.name} {op.new} would be installed, which is not the version that was resolved",
+                    hint="the same command again resolves anew",
+                )
             if op.new and _matches(op.name, self.family) and not self._may_come_from(op.origins):
                 raise TrustError(
                     f"{op.name} {op.new} would come from {', '.join(op.origins) or 'nowhere known'}",
@@ -201,6 +208,7 @@ class Packages:
             hold_back=self.hold_back,
             downgrade=True,  # also of the inverse of a mere hold: it may absorb that of an upgrade
             lock_timeout=self.lock_timeout,
+            prefix=self.prefix,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
+from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Action, Answer, Command, FileState, Look, Read, Result
 from rmqsetup.services import ServiceManager, service_manager
 from rmqsetup.steps import Change, Phase
@@ -17,7 +17,8 @@ class Service:
     `newer_than` are files: a service that started before one of them was written is restarted. State,
     not events: it does not matter who wrote them, or in which run. With `if_known` nothing is wished of a
     service that its manager does not know: an undo takes the package away first, and its service with it.
-    `known`, `since` (seconds since the epoch), `stale` and `outdated` are observed only.
+    `known`, `since` (seconds since the epoch), `stale` and `outdated` are observed only. `prefix` is where a
+    service manager that is not the system's lives.
     """
 
     manager: str
@@ -30,6 +31,7 @@ class Service:
     since: float = 0.0
     stale: bool = False
     outdated: str = ""
+    prefix: str = ""
 
     @property
     def key(self) -> str:
@@ -105,11 +107,7 @@ class Service:
 
     def explain(self, result: Result) -> RmqsetupError:
         """Say which service would not do what, and where its own words are."""
-        log = self._manager.log(self.name)
-        hint = "rmqsetup verify shows how far the node came; its log is in /var/log/rabbitmq"
-        if log.argv[0] == "journalctl":
-            hint = f"see what it said with: journalctl -u {self.name} -n 50, and /var/log/rabbitmq"
-        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
+        return self._manager.explain(self.name, result)
 
     def absorb(self, newer: Service) -> Service:
         """Go back to the older state; what the later change left alone stays with it."""
@@ -118,7 +116,7 @@ class Service:
 
     @property
     def _manager(self) -> ServiceManager:
-        return service_manager(self.manager)
+        return service_manager(self.manager, self.prefix)
 
     def _turn(self, observed: Service) -> str:
         if self.running and not observed.running:

@@ -1,0 +1,77 @@
+"""What was decided, as a value, and what was asked to decide it.
+
+How it is decided belongs to `resolve`, and for Homebrew to `homebrew`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rmqsetup.catalog import Distribution
+from rmqsetup.indices import Repository, Survey
+from rmqsetup.keys import Key
+from rmqsetup.managers import Package
+from rmqsetup.managers.layout import SYSTEM, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where packages may come from: mirrors, the repositories below each, and the key by its full fingerprint.
+
+    `key` is a file, a URL, or empty for the key that the catalog ships under `key_id`.
+    """
+
+    id: str
+    title: str
+    mirrors: tuple[str, ...]
+    repositories: tuple[Repository, ...]
+    fingerprint: str
+    key: str = ""
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a source offers, and the key that proved it."""
+
+    surveys: tuple[Survey, ...]
+    key: Key
+
+
+Ask = Callable[[Source], Answer]
+"""Asks a source what it offers; raises `TrustError`, never `NetworkError`: that is in the surveys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A repository to be configured: `uris` with the answering mirror first."""
+
+    uris: tuple[str, ...]
+    suite: str
+    component: str
+    architecture: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What was decided, and why. `rabbitmq` and `erlang` are versions, or a series where only that is known yet.
+
+    `source` is team, mirror, distro, brew, or installed when what is there already is as wished. `notice` is the
+    one plain line about a fallback. `origins` are patterns of where packages of the family come from. `layout` is
+    where their RabbitMQ keeps its things.
+    """
+
+    distribution: Distribution
+    source: str
+    rabbitmq: str
+    erlang: str
+    packages: tuple[Package, ...]
+    origins: tuple[str, ...] = ()
+    served: tuple[Served, ...] = ()
+    key: Key | None = None
+    notice: str = ""
+    warnings: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    layout: Layout = SYSTEM
