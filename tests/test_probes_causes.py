@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rmqsetup.host import Command, FileState, Result
 from rmqsetup.probes.causes import remedy
 
+
 class Host:
     """A machine on which somebody listens on some ports."""
 
