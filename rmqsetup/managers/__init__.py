@@ -44,6 +44,10 @@ class Present:
     version: str
     state: State
     held: bool = False
+    vendor: str = ""
+    """Who made it, as far as its manager says."""
+    signer: str = ""
+    """The id of the key that signed it, in upper-case hex, as far as its manager says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class Manager(Protocol):
 
 def manager(name: str) -> Manager:
     """Return the package manager of that name; a `KeyError` is a mistake in the catalog."""
-    from rmqsetup.managers import apt
+    from rmqsetup.managers import apt, dnf, zypper
 
-    return {"apt": apt.Apt()}[name]
+    known: dict[str, Manager] = {"apt": apt.Apt(), "dnf": dnf.Dnf(), "yum": dnf.Dnf(), "zypper": zypper.Zypper()}
+    return known[name]
