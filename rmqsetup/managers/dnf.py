@@ -118,7 +118,7 @@ def _words(wish: Wish) -> tuple[tuple[str, ...], ...]:
 
 
 _SECTION = re.compile(r"^(Installing|Upgrading|Downgrading|Reinstalling|Removing|Obsoleting)\b.*:$")
-_ROW = re.compile(r"^ (\S+) +(\S+) +(?:0:)?(\S+) +(@?\S+) +[\d.]+ ?\S*(?: \S+)?$")
+_ROW = re.compile(r"^ (\S+) +(\S+) +(?:0:)?(\S+) +(@?\S+) +[\d.]+ *\S*$")
 _REPLACING = re.compile(r"^ {3,}replacing +(\S+?)(?:\.\w+)? +")
 
 
@@ -158,24 +158,28 @@ def _said(result: Result) -> str:
     """Return what dnf complains of, on either stream, without what it tells while all is well."""
     words = f"{result.stdout}\n{result.stderr}".partition("\nDownloading Packages:")
     lines = [line for part in words for line in part.splitlines() if line.strip() and not _CHATTER.match(line)]
-    complaints = [line for line in lines if re.search(_COMPLAINT, line, re.IGNORECASE)]
+    complaints = list(dict.fromkeys(line for line in lines if re.search(_COMPLAINT, line, re.IGNORECASE)))
     return "\n".join(complaints or lines[-8:]) or result.tail()
 
 
 _COMPLAINT = (
-    r"error|fail|problem|\bnot\b|\bno\b|cannot|nothing provides|conflict|match|denied|signature|gpg|openpgp|key|space"
-    r"|did not come about|ended after|waiting|lock|read-only|superuser|invalid|unable"
+    r"error|fail|problem|status code|\bnot\b|\bno\b|cannot|nothing provides|conflict|match|denied|signature|gpg|openpgp"
+    r"|key|space|missing|did not come about|ended after|waiting|lock|read-only|superuser|invalid|unable"
 )
 _UNTRUSTED = (
     r"GPG check FAILED|not signed|GPG signature verification error|Bad (GPG|PGP|OpenPGP) signature|wrong key"
     r"|OpenPGP check|Signature verification failed|Signing key not found|checksum doesn.t match|key has expired"
     r"|GPG signature is not available|OpenPGP signature|Failed to (retrieve|download) (GPG )?key"
-    r"|Problem (occurred when )?opening (the )?package|gpgme|Key import failed|GPG verification is enabled"
+    r"|Problem (occurred when )?opening (the )?package|Key import failed|GPG verification is enabled"
 )
 _UNREACHED = (
     r"Curl error|Status code: \d+|All mirrors were tried|Failed to download|Cannot download|Usable URL not found"
-    r"|Cannot find a valid baseurl|No valid source|Could ?n.t (connect|resolve)|Cache-only enabled but no cache"
+    r"|Could ?n.t (connect|resolve)|Cache-only enabled but no cache"
     r"|ended after \d+ seconds"
+)
+_MISWRITTEN = (
+    r"Cannot find a valid baseurl|No valid source|Missing section header|failed loading .*\.repo"
+    r"|Error in configuration file|Unknown configuration|Invalid configuration"
 )
 _AGAIN = "then run the same command again"
 
@@ -193,8 +197,14 @@ _REASONS: rpm.Reasons = (
         NetworkError,
         "check this machine's clock (date -u) and its CA certificates",
     ),
+    (
+        r"gpgme\w*\(\) error: No data",
+        TrustError,
+        "what came as a signature is none: look for a login page in the network's way, and for a full disk (df -h)",
+    ),
     (_UNTRUSTED, TrustError, "do not install from this source until it is clear why"),
     (_UNREACHED, NetworkError, f"check the network and the proxy settings, {_AGAIN}"),
+    (_MISWRITTEN, ManagerError, "mend the file in /etc/yum.repos.d that it names"),
     (
         r"excluded by versionlock|exclude filtering|versionlock",
         ManagerError,
@@ -206,15 +216,15 @@ _REASONS: rpm.Reasons = (
         "see which versions go together with: rmqsetup versions",
     ),
     (r"Unable to find a match|No match for argument", ManagerError, "see what is offered with: rmqsetup versions"),
+    (r"Transaction test error|file \S+ conflicts", ManagerError, "remove the other package first"),
     (
-        r"PREIN|%pre|scriptlet|Rpm transaction failed",
+        r"PREIN|%pre|scriptlet",
         ManagerError,
         "see what the package's script said in /var/log/dnf.rpm.log or /var/log/dnf5.log",
     ),
-    (r"Transaction test error|conflicts with|file .* conflicts", ManagerError, "remove the other package first"),
     (
-        r"Missing section header|failed loading .*\.repo|Unknown configuration|Invalid configuration",
+        r"Rpm transaction failed|Could not run transaction",
         ManagerError,
-        "mend the file in /etc/yum.repos.d that it names",
+        "see /var/log/dnf5.log; it may be that another program holds rpm's lock",
     ),
 )

@@ -9,6 +9,7 @@ from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
 from rmqsetup.host import Action, Answer, FileState, Look, Read, Result
 from rmqsetup.managers import Manager, Operation, Package, Present, State, Transaction, Wish, manager
 from rmqsetup.steps import Change, Phase
+from rmqsetup.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,12 @@ class Packages:
                 raise ManagerError(
                     f"{op.name} is held at {op.old} by somebody, and {op.new or 'no version'} is needed",
                     hint=f"if the hold may go: apt-mark unhold {op.name}",
+                )
+            if op.old and op.new and Version(op.new) < Version(op.old) and not self.downgrade:
+                raise ManagerError(  # apt would refuse at the end; dnf goes back without a word
+                    f"{op.name} would go back from {op.old} to {op.new}",
+                    cause="the plan does not ask for an older version, so nothing was changed",
+                    hint="leave out the version, or remove what is installed first: rmqsetup uninstall",
                 )
             if op.new and _matches(op.name, self.family) and not self._may_come_from(op.origins):
                 raise TrustError(

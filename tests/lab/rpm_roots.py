@@ -41,6 +41,11 @@ class Flavour:
     os_release: str
     dbpath: str = "/usr/lib/sysimage/rpm"
 
+    @property
+    def repositories(self) -> str:
+        """Where its package manager looks for .repo files."""
+        return "/etc/zypp/repos.d" if self.manager == "zypper" else "/etc/yum.repos.d"
+
 
 def _release(releasever: str) -> tuple[str, ...]:
     return ("Provides: system-release", f"Provides: system-release(releasever) = {releasever}")

@@ -9,9 +9,9 @@ import re
 from enum import Enum
 from pathlib import Path
 
-from lab import rpms
+from lab import rpm_roots, rpms
 from lab.archive import Content
-from lab.laboratory import Layer
+from lab.laboratory import Lab, Layer
 from lab.machines import Machine
 from lab.mirror import Fault, Mirror
 from lab.trust import Key, Trust
@@ -127,8 +127,9 @@ class Yum:
         for mirror in self.mirrors:
             mirror.repair()
 
-    def configure(self, folder: str, *, keys: tuple[Key, ...] = (), extra: str = "") -> None:
+    def configure(self, *, keys: tuple[Key, ...] = ()) -> None:
         """Write keys and a .repo file into the machine, as an operator would; keys by default are the right ones."""
+        folder = "/etc/zypp/repos.d" if self.machine.exists("/etc/zypp/repos.d") else "/etc/yum.repos.d"
         trust = self.stock.trust
         for path, key in zip(KEYS, keys or (trust.good, trust.repository), strict=True):
             self.machine.write(path, key.armored)
@@ -137,7 +138,7 @@ class Yum:
         stanzas = [
             f"[{name}]\nname={name}\nbaseurl=https://yum1.rabbitmq.com/{path}\n"
             f"        https://yum2.rabbitmq.com/{path}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\npkg_gpgcheck=1\n"
-            f"gpgkey={gpgkey}\nautorefresh=1\ntype=rpm-md\nsslverify=1\nmetadata_expire=300\n{extra}"
+            f"gpgkey={gpgkey}\nautorefresh=1\ntype=rpm-md\nsslverify=1\nmetadata_expire=300\n"
             for name, path in REPOSITORIES
         ]
         self.machine.write(f"{folder}/rabbitmq.repo", "\n".join(stanzas))
@@ -146,6 +147,18 @@ class Yum:
         """Stop all."""
         for mirror in (*self.mirrors, self.system):
             mirror.close()
+
+
+def start(lab: Lab, trust: Trust, name: str, *, real: bool = False, old: bool = False) -> Yum:
+    """Boot an isolated machine of a flavour, and serve it small or real packages; it is not configured for them.
+
+    With `old` its distribution has a RabbitMQ of its own.
+    """
+    flavour = rpm_roots.flavour(name)
+    packages = rpms.layer(lab, flavour.suite, trust)
+    layers = rpm_roots.layers(lab, flavour, packages, trust)
+    machine = lab.machine(flavour.suite, layers=layers, isolated=True)
+    return Yum(machine, YumStock(trust, packages, real=real), SystemStock(trust, packages, old=old))
 
 
 def indexed(prefix: str, folder: Path, trust: Trust, key: Key) -> Content:
