@@ -76,7 +76,7 @@ class Dnf:
 
     def complete(self, wish: Wish) -> Command:
         """Install again what is there of the wish: its scriptlets may not have run."""
-        return rpm.again(wish, _dnf("-y", "reinstall"))
+        return rpm.again(wish, _dnf("-y", "reinstall"), joint="-")
 
     def hold(self, names: tuple[str, ...]) -> Command:
         """Hold by versionlock, which dnf 5 has and dnf 4 has as a plugin; else by `excludepkgs` in dnf.conf."""
@@ -134,7 +134,7 @@ def _operations(text: str, old: dict[str, str]) -> tuple[Operation, ...]:
         elif section and (match := _REPLACING.match(line)):
             if match[1] not in (op.name for op in found):
                 found.append(Operation(match[1], old.get(match[1], "")))
-        elif section and (match := _ROW.match(f"{rest.rstrip()} {line.strip()}" if rest else line)):
+        elif section and (match := _ROW.match(f" {rest} {line.strip()}" if rest else line)):
             name, _, version, repository = match.groups()
             was = old.get(name, "")
             if section == "Removing":
@@ -143,7 +143,7 @@ def _operations(text: str, old: dict[str, str]) -> tuple[Operation, ...]:
                 found.append(Operation(name, was, version, (repository.lstrip("@"),)))
             rest = ""
         elif section:
-            rest = line
+            rest = f"{rest} {line.strip()}".strip()
     return tuple(found)
 
 

@@ -16,13 +16,14 @@ from rmqsetup.managers import Present, State, Wish
 TRANSACTION_SECONDS = 1800.0
 """Deadline of a whole transaction: slow links and slow disks are no failure."""
 
-BEGUN = "/var/lib/rmqsetup/transaction.begun"
-"""There while a transaction of ours runs, and after one that was cut."""
+BEGUN = "/var/lib/misc/rmqsetup-transaction.begun"
+"""There while a transaction of ours runs, and after one that was cut; where anybody can see it."""
 
-STAMP = "/var/lib/rmqsetup/transaction"
+STAMP = "/var/lib/misc/rmqsetup-transaction"
 """As old as the beginning of our last transaction: rpm gives files the age they had where they were built."""
 
 _MEANT_TWICE = ("gpg-pubkey", "kernel", "kmod")
+_VERDICT = "rpm says that this did not come about"
 _MANY = 8
 """How many lines of a manager's own words an error shows."""
 
@@ -43,9 +44,12 @@ def transact(wish: Wish, command: Command, *, purge: bool) -> Command:
     return replace(run, env=command.env, busy=command.busy)
 
 
-def again(wish: Wish, command: Command) -> Command:
-    """Let a command run with those of the wished packages that are there already; what it fails with is weighed."""
-    run = script("again", *_names(wish), "--", *command.argv, timeout=command.timeout)
+def again(wish: Wish, command: Command, *, joint: str) -> Command:
+    """Let a command run with those of the wished packages that are there already; what it fails with is weighed.
+
+    `joint` stands between name and version, as the command wants it.
+    """
+    run = script("again", joint, *_names(wish), "--", *command.argv, timeout=command.timeout)
     return replace(run, env=command.env, busy=command.busy, weighed=True)
 
 
@@ -110,7 +114,8 @@ def explain(result: Result, said: str, reasons: Reasons, uris: tuple[str, ...] =
 
 def error_of(message: str, said: str, reasons: Reasons, *, fallback: str, hint: str = "") -> RmqsetupError:
     """Return the error that a manager's words mean; `hint` goes before our own."""
-    cause = "\n".join(said.splitlines()[-_MANY:])
+    lines = [line for line in said.splitlines() if not line.startswith(_VERDICT)] or said.splitlines()
+    cause = "\n".join(lines[-_MANY:])
     for pattern, family, advice in reasons:
         if re.search(pattern, said, re.IGNORECASE):
             return family(message, cause=cause, hint=hint or advice)

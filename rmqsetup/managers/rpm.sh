@@ -2,19 +2,21 @@
 #
 # usage: rpm list [LOCKFILE ...]
 #        rpm transact [NAME | NAME=VERSION | NAME- ...] -- COMMAND [ARGUMENT ...]
+#        rpm trusting DIRECTORY -- COMMAND [ARGUMENT ...]
 #        rpm mend
-#        rpm again [NAME | NAME=VERSION ...] -- COMMAND [ARGUMENT ...]
+#        rpm again JOINT [NAME | NAME=VERSION ...] -- COMMAND [ARGUMENT ...]
 #        rpm hold|release DNF-CONFIGURATION NAME ...
 #
 # list says which packages are installed, by whom they were made and signed, and what the files say in which
 # locks are kept. transact runs COMMAND and judges by what rpm says afterwards: a scriptlet that failed is
-# no failure where the package is there, and no error is no success where it is not. While it runs there is
-# transaction.begun, and afterwards transaction, as old as its beginning: what started earlier may run programs
-# that are replaced now. mend removes older versions that a cut transaction left beside the newer ones. again
-# runs COMMAND with those of the packages that are there. hold and release use dnf's versionlock, or the
+# no failure where the package is there, and no error is no success where it is not. While it runs there is a
+# note that it was begun, and afterwards one as old as its beginning: what started earlier may run programs that
+# are replaced now. trusting first imports the keys that .repo files in DIRECTORY name as files of this
+# machine, never one from a server. mend removes older versions that a cut transaction left beside the newer ones. again
+# runs COMMAND with those of the packages that are there, as NAME JOINT VERSION in one word. hold and release use dnf's versionlock, or the
 # configuration's excludepkgs where there is none.
 set -u
-verb=$1 state=/var/lib/rmqsetup tab=$(printf '\t')
+verb=$1 note=/var/lib/misc/rmqsetup-transaction tab=$(printf '\t')
 shift
 evr='%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}'
 signature='%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{%|DSAHEADER?{%{DSAHEADER:pgpsig}}|}|'
@@ -42,11 +44,11 @@ transact() {
         shift
     done
     shift
-    mkdir -p "$state"
-    : >"$state/transaction.begun"
+    mkdir -p "${note%/*}"
+    : >"$note.begun"
     "$@"
     code=$?
-    mv -f "$state/transaction.begun" "$state/transaction"
+    mv -f "$note.begun" "$note"
     missed=
     for wish in $wishes; do is_so "$wish" || missed="$missed $wish"; done
     if [ -n "$missed" ]; then
@@ -59,6 +61,15 @@ transact() {
     exit "$code"
 }
 
+trusting() {
+    grep -hs '^[^#]' "$1"/*.repo | grep -o 'file:/[^[:space:],]*' | sort -u | while read -r url; do
+        path=/$(echo "${url#file:}" | sed 's,^/*,,')
+        if grep -qs 'BEGIN PGP PUBLIC KEY' "$path"; then rpm --import "$path"; fi
+    done
+    shift 2
+    exec "$@"
+}
+
 mend() {
     # several versions of a kernel are meant to be there, and so are keys
     rpm -qa --qf "%{NAME}.%{ARCH}\n" | grep -v -e '^gpg-pubkey' -e '^kernel' -e '^kmod' | sort | uniq -d |
@@ -68,21 +79,16 @@ mend() {
                 [ "$package" = "$newest" ] || rpm -e --nodeps "$package" </dev/null
             done
         done
-    rm -f "$state/transaction.begun"
+    rm -f "$note.begun"
 }
 
 again() {
-    count=0
-    for wish; do
-        [ "$wish" != -- ] || break
-        count=$((count + 1))
-    done
-    there=
-    for wish; do
-        [ "$count" -gt 0 ] || break
-        count=$((count - 1))
+    joint=$1 there=
+    shift
+    while [ "$1" != -- ]; do
+        name=${1%%=*}
+        if rpm -q --quiet "$name"; then there="$there $(rpm -q --qf "$name$joint$evr\n" "$name" | tail -n 1)"; fi
         shift
-        if rpm -q --quiet "${wish%%=*}"; then there="$there ${wish%%=*}"; fi
     done
     shift
     # shellcheck disable=SC2086 # several names
@@ -109,7 +115,7 @@ release() {
     for name; do
         [ ! -e "$configuration" ] || sed -i -E "/^excludepkgs *=/s/([=, ])$name([, ]|\$)/\1\2/" "$configuration"
     done
-    [ ! -e "$configuration" ] || sed -i -E '/^excludepkgs *=[, ]*$/d' "$configuration"
+    [ ! -e "$configuration" ] || sed -i -E '/^excludepkgs *=/{s/[, ]+$//;/=$/d}' "$configuration"
     # a name that is in no lock is an error to it, and nothing to us
     if has_versionlock; then dnf -q '--disablerepo=*' versionlock delete "$@" || true; fi
 }

@@ -10,6 +10,9 @@ from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustErro
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Operation, Present, Transaction, Wish, rpm
 
+REPOSITORIES = "/etc/zypp/repos.d"
+"""Where zypper looks for .repo files."""
+
 LOCKS = "/etc/zypp/locks"
 """What zypper holds."""
 
@@ -33,9 +36,10 @@ class Zypper:
         return rpm.parse_list(text)
 
     def refresh(self, lock_timeout: int) -> Command:
-        """Fetch indices; a key that rpm does not have yet ends it."""
-        command = _zypper("refresh", lock_timeout=lock_timeout, timeout=REFRESH_SECONDS)
-        return replace(command, weighed=True)
+        """Fetch indices, with the keys that .repo files name as files: those must be proven; any other ends it."""
+        run = _zypper("refresh", lock_timeout=lock_timeout, timeout=REFRESH_SECONDS)
+        trusting = rpm.script("trusting", REPOSITORIES, "--", *run.argv, timeout=run.timeout)
+        return replace(trusting, env=run.env, busy=run.busy, weighed=True)
 
     def simulate(self, wish: Wish) -> Command:
         """Ask with `--dry-run`; holds are left to who reads the answer.
@@ -47,14 +51,14 @@ class Zypper:
 
     def parse_simulation(self, result: Result) -> Transaction:
         """Read the XML summary; the problem is what zypper asks about or ends with."""
-        operations = tuple(
+        operations = (  # a package that changes its vendor as well is named twice
             _operation(section, attributes)
             for section, block in re.findall(r"<to-([\w-]+)>(.*?)</to-\1>", result.stdout, re.DOTALL)
             for attributes in re.findall(r"<solvable\s([^>]*)>", block)
             if 'type="package"' in attributes
         )
         refused = not result.ok or _OLDER in result.stdout
-        return Transaction(operations, _said(result) if refused else "")
+        return Transaction(tuple(dict.fromkeys(operations)), _said(result) if refused else "")
 
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install and remove in one transaction. No scriptlet of these packages starts a service."""
@@ -69,7 +73,8 @@ class Zypper:
     def complete(self, wish: Wish) -> Command:
         """Install again what is there of the wish: its scriptlets may not have run."""
         words = ("install", "--force", "--no-recommends")
-        return rpm.again(wish, _zypper(*words, lock_timeout=wish.lock_timeout, timeout=rpm.TRANSACTION_SECONDS))
+        run = _zypper(*words, lock_timeout=wish.lock_timeout, timeout=rpm.TRANSACTION_SECONDS)
+        return rpm.again(wish, run, joint="=")
 
     def hold(self, names: tuple[str, ...]) -> Command:
         """Add locks."""
@@ -123,7 +128,10 @@ def _operation(section: str, attributes: str) -> Operation:
 _CHATTER = re.compile(
     r"^(Loading repository|Reading installed|Resolving package|There is an update candidate|Retrieving|Building"
     r"|Checking for file|Choose |Continue\?|Backend:|<|Package (download|install) size|\(\d+/\d+\)|The following"
-    r"|All repositories|.*\[[.\s]*done\]|\d+ (new )?packages? to)"
+    r"|All repositories|.*\[[.\s]*done\]|\d+ (new )?packages? to|Please (check|see|file)|Skipping repository|History:"
+    r"|Some of the repositories|Problem occurred during|Installation has been aborted|Abort, retry|See http"
+    r"|\d+ packages? had to be excluded|Repository '.*' is (up to date|invalid)|Error building the cache|error\]$"
+    r"|.*ABORT request| +\||.* B  ?(\||  \w)|  [\w -]+$)"
 )
 
 
@@ -143,7 +151,7 @@ def _said(result: Result) -> str:
 
 _UNTRUSTED = (
     r"Signature verification failed|is unsigned|public key is not available|not signed|wrong checksum|digest: BAD"
-    r"|Signature does not verify|doesn.t contain public key|reject the key|unknown key|Unknown GPG key|File is unsigned"
+    r"|Signature does not verify|reject the key|unknown key|Unknown GPG key|File is unsigned"
     r"|does not match the expected checksum|digest verification failed"
 )
 _UNREACHED = (
@@ -151,10 +159,15 @@ _UNREACHED = (
     r"|Could ?n.t resolve|Download \(curl\) error|is invalid|Valid metadata not found|ended after \d+ seconds"
     r"|No valid metadata|Failed to retrieve"
 )
+_MISWRITTEN = r"Unexpected exception|Line \d+ (is missing|contains garbage)|\[[^|\]]*\|\] Failed to retrieve"
 _AGAIN = "then run the same command again"
 
 _REASONS: rpm.Reasons = (
-    (r"No space left|more space|not enough .*space", ManagerError, f"free some space (df -h), {_AGAIN}"),
+    (
+        r"No space left|more space|not enough .*space|Can't hardlink/copy",
+        ManagerError,
+        f"free some space (df -h), {_AGAIN}",
+    ),
     (r"Root privileges are required", ManagerError, "run it as root, or with sudo"),
     (r"Read-only file system", ManagerError, f"remount the file system writable, {_AGAIN}"),
     (
@@ -167,7 +180,13 @@ _REASONS: rpm.Reasons = (
         NetworkError,
         "check this machine's clock (date -u) and its CA certificates",
     ),
+    (
+        r"doesn.t contain public key data",
+        TrustError,
+        "what came as a key is none: look for a login page in the network's way, and for a full disk (df -h)",
+    ),
     (_UNTRUSTED, TrustError, "do not install from this source until it is clear why"),
+    (_MISWRITTEN, ManagerError, "mend the file in /etc/zypp/repos.d that it names"),
     (_UNREACHED, NetworkError, f"check the network and the proxy settings, {_AGAIN}"),
     (r"remove lock to allow|is locked", ManagerError, "see what is held with: zypper locks"),
     (_OLDER, ManagerError, "a downgrade has to be asked for"),
@@ -179,9 +198,4 @@ _REASONS: rpm.Reasons = (
     (r"No provider of|not found in package names", ManagerError, "see what is offered with: rmqsetup versions"),
     (r"scriptlet|%(pre|post)|exit status", ManagerError, "see what the package's script said in /var/log/zypp/history"),
     (r"file conflict|conflicts with", ManagerError, "remove the other package first"),
-    (
-        r"Unexpected exception|Line \d+ is missing|\.repo",
-        ManagerError,
-        "mend the file in /etc/zypp/repos.d that it names",
-    ),
 )

@@ -134,14 +134,7 @@ class Yum:
         for path, key in zip(KEYS, keys or (trust.good, trust.repository), strict=True):
             self.machine.write(path, key.armored)
             self.machine.run("rpm", "--import", path)  # an expired one is said to be imported
-        gpgkey = " ".join(f"file://{path}" for path in KEYS)
-        stanzas = [
-            f"[{name}]\nname={name}\nbaseurl=https://yum1.rabbitmq.com/{path}\n"
-            f"        https://yum2.rabbitmq.com/{path}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\npkg_gpgcheck=1\n"
-            f"gpgkey={gpgkey}\nautorefresh=1\ntype=rpm-md\nsslverify=1\nmetadata_expire=300\n"
-            for name, path in REPOSITORIES
-        ]
-        self.machine.write(f"{folder}/rabbitmq.repo", "\n".join(stanzas))
+        self.machine.write(f"{folder}/rabbitmq.repo", configuration())
 
     def close(self) -> None:
         """Stop all."""
@@ -149,16 +142,28 @@ class Yum:
             mirror.close()
 
 
-def start(lab: Lab, trust: Trust, name: str, *, real: bool = False, old: bool = False) -> Yum:
+def configuration() -> str:
+    """Return the .repo file of Team RabbitMQ's guide, with the keys as files of the machine."""
+    gpgkey = " ".join(f"file://{path}" for path in KEYS)
+    stanzas = [
+        f"[{name}]\nname={name}\nbaseurl=https://yum1.rabbitmq.com/{path}\n"
+        f"        https://yum2.rabbitmq.com/{path}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\npkg_gpgcheck=1\n"
+        f"gpgkey={gpgkey}\nautorefresh=1\ntype=rpm-md\nsslverify=1\nmetadata_expire=300\n"
+        for name, path in REPOSITORIES
+    ]
+    return "\n".join(stanzas)
+
+
+def start(lab: Lab, trust: Trust, name: str, *, real: bool = False, over: tuple[Layer, ...] = ()) -> Yum:
     """Boot an isolated machine of a flavour, and serve it small or real packages; it is not configured for them.
 
-    With `old` its distribution has a RabbitMQ of its own.
+    `over` are more layers, topmost first.
     """
     flavour = rpm_roots.flavour(name)
     packages = rpms.layer(lab, flavour.suite, trust)
     layers = rpm_roots.layers(lab, flavour, packages, trust)
-    machine = lab.machine(flavour.suite, layers=layers, isolated=True)
-    return Yum(machine, YumStock(trust, packages, real=real), SystemStock(trust, packages, old=old))
+    machine = lab.machine(flavour.suite, layers=(*over, *layers), isolated=True)
+    return Yum(machine, YumStock(trust, packages, real=real), SystemStock(trust, packages))
 
 
 def indexed(prefix: str, folder: Path, trust: Trust, key: Key) -> Content:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from lab import archive, debs, mirror, roots, yum
-from lab.laboratory import Lab
+from lab.laboratory import Lab, Layer
 from lab.machines import Machine
 from lab.tool import Tool
 from lab.trust import Trust
@@ -94,8 +94,8 @@ def start_rpm(lab: Lab, rpm_trust: Trust) -> Iterator[Callable[..., yum.Yum]]:
     """Return a function that boots an RPM machine and serves it, as `yum.start`: `start_rpm("el9", real=True)`."""
     running: list[yum.Yum] = []
 
-    def begin(flavour: str, *, real: bool = False, old: bool = False) -> yum.Yum:
-        running.append(yum.start(lab, rpm_trust, flavour, real=real, old=old))
+    def begin(flavour: str, *, real: bool = False, over: tuple[Layer, ...] = ()) -> yum.Yum:
+        running.append(yum.start(lab, rpm_trust, flavour, real=real, over=over))
         return running[-1]
 
     yield begin
