@@ -348,8 +348,9 @@ def test_the_step_installs_what_was_foretold_and_knows_the_way_back():
     step = Packages("dnf", want=NOW, family=(SERVER, "erlang"), origins=("modern-*", "rabbitmq-*"), survey=False)
     looks = (answer("el9", "hold", "list"), None, answer("el9", "hold", "simulate"))
     ours = Packages("dnf", want=NOW, family=step.family, origins=step.origins, ours=("*",), survey=False)
-    with pytest.raises(ManagerError, match="held at"):
+    with pytest.raises(ManagerError, match="held at") as caught:
         step.diff(step.observe(looks))
+    assert caught.value.hint == "if the hold may go: dnf versionlock delete erlang"
     change = ours.diff(ours.observe(looks))
     assert [words(action)[0] if "--" in action.argv else action.argv[4] for action in change.actions] == [
         "release",
@@ -358,8 +359,9 @@ def test_the_step_installs_what_was_foretold_and_knows_the_way_back():
     assert change.inverse.want == (Package("erlang", "27.3.4.5-1.el9"), Package(SERVER, "4.2.8-1.el8"))
     assert set(change.inverse.hold) == {SERVER, "erlang"}
     foreign = Packages("dnf", want=NOW, family=step.family, origins=("elsewhere",), ours=("*",), survey=False)
-    with pytest.raises(TrustError, match="modern-erlang"):
+    with pytest.raises(TrustError, match="modern-erlang") as caught:
         foreign.diff(foreign.observe(looks))
+    assert "dnf list" in caught.value.hint
 
 
 @pytest.mark.parametrize("flavour", [*DNF4, *DNF5])

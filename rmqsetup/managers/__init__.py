@@ -89,6 +89,15 @@ class Wish:
     """Seconds to wait for somebody else's transaction."""
 
 
+class Deed(Enum):
+    """What a person may have to do by hand."""
+
+    RELEASE = "release"
+    REMOVE = "remove"
+    LOOK = "look"
+    """See who offers a package."""
+
+
 class Manager(Protocol):
     """One package manager in pure functions."""
 
@@ -127,6 +136,9 @@ class Manager(Protocol):
 
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Turn what a simulation complains of into an error; `hint` goes before our own."""
+
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return what is to be typed for such a deed, for hints."""
 
     @property
     def unfinished(self) -> str:

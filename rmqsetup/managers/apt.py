@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Operation, Present, State, Transaction, Wish
+from rmqsetup.managers import Deed, Operation, Present, State, Transaction, Wish
 
 _ENVIRONMENT = (
     ("DEBIAN_FRONTEND", "noninteractive"),
@@ -23,6 +23,8 @@ _LIST = ("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\
 
 TRANSACTION_SECONDS = 1800.0
 """Deadline of a whole transaction: slow links and slow disks are no failure."""
+
+_TYPED = {Deed.RELEASE: "apt-mark unhold", Deed.REMOVE: "apt-get remove", Deed.LOOK: "apt-cache policy"}
 
 
 class Apt:
@@ -97,6 +99,10 @@ class Apt:
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Say why apt would not even begin."""
         return _error("the packages cannot be installed as resolved", problem, "", hint)
+
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return the command a person types."""
+        return " ".join((_TYPED[deed], *names))
 
     @property
     def unfinished(self) -> str:

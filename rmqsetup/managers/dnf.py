@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
 
 CONFIGURATION = "/etc/dnf/dnf.conf"
 """Where excludepkgs holds packages, where there is no versionlock."""
@@ -23,6 +23,8 @@ _KEEPING = "--setopt=clean_requirements_on_remove=False"
 _BUSY = ("Waiting for process", "lock is held by", "already locked by")
 _ABORTED = "Operation aborted"
 _IDLE = "Nothing to do"
+
+_TYPED = {Deed.RELEASE: "dnf versionlock delete", Deed.REMOVE: "dnf remove", Deed.LOOK: "dnf list --showduplicates"}
 
 
 class Dnf:
@@ -93,6 +95,10 @@ class Dnf:
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Say why dnf would not even begin."""
         return rpm.error_of("the packages cannot be installed as resolved", problem, _REASONS, fallback="", hint=hint)
+
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return the command a person types."""
+        return " ".join((_TYPED[deed], *names))
 
     @property
     def unfinished(self) -> str:

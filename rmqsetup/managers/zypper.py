@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
 
 REPOSITORIES = "/etc/zypp/repos.d"
 """Where zypper looks for .repo files."""
@@ -22,6 +22,8 @@ REFRESH_SECONDS = 300.0
 _BUSY = ("System management is locked",)
 _UNLOCKED = b"[main]\nlocksfile.apply = no\n"
 _OLDER = "has lower version than the installed one"
+
+_TYPED = {Deed.RELEASE: "zypper removelock", Deed.REMOVE: "zypper remove", Deed.LOOK: "zypper search -s --match-exact"}
 
 
 class Zypper:
@@ -91,6 +93,10 @@ class Zypper:
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Say why zypper would not even begin."""
         return rpm.error_of("the packages cannot be installed as resolved", problem, _REASONS, fallback="", hint=hint)
+
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return the command a person types."""
+        return " ".join((_TYPED[deed], *names))
 
     @property
     def unfinished(self) -> str:
