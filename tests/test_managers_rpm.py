@@ -545,3 +545,13 @@ def test_the_simulation_of_dnf_is_a_script_that_reads_well():
     assert subprocess.run((shell, "-n"), input=script, text=True, check=False).returncode == 0
     first, second = (shlex.split(line) for line in script.splitlines()[:2])
     assert (first[0], first[-1], second[-1]) == ("dnf", "erlang-27.3.4.6-1.el9", "logrotate")
+
+
+def test_the_list_reads_locks_and_no_passwords(machine):
+    for name, text in (
+        ("dnf.conf", "[main]\nproxy_password=x\nexcludepkgs=erlang\n"),
+        ("locks", "\nsolvable_name: a\n"),
+    ):
+        (machine.home / name).write_text(text)
+    done = machine("list", str(machine.home / "dnf.conf"), str(machine.home / "absent"), str(machine.home / "locks"))
+    assert done.stdout.splitlines() == ["lock\texcludepkgs=erlang", "lock\tsolvable_name: a"]

@@ -11,10 +11,10 @@
 # locks are kept. transact runs COMMAND and judges by what rpm says afterwards: a scriptlet that failed is
 # no failure where the package is there, and no error is no success where it is not. While it runs there is a
 # note that it was begun, and afterwards one as old as its beginning: what started earlier may run programs that
-# are replaced now. trusting first imports the keys that .repo files in DIRECTORY name as files of this
-# machine, never one from a server. mend removes older versions that a cut transaction left beside the newer ones. again
-# runs COMMAND with those of the packages that are there, as NAME JOINT VERSION in one word. hold and release use dnf's versionlock, or the
-# configuration's excludepkgs where there is none.
+# are replaced now. trusting first imports the keys that .repo files in DIRECTORY name as files of this machine,
+# never one from a server. mend removes older versions that a cut transaction left beside the newer ones. again
+# runs COMMAND with those of the packages that are there, as NAME JOINT VERSION in one word. hold and release use
+# dnf's versionlock, or the configuration's excludepkgs where there is none.
 set -u
 verb=$1 note=/var/lib/misc/rmqsetup-transaction tab=$(printf '\t')
 shift
@@ -23,7 +23,10 @@ signature='%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{%|DSAHEADER?{%{DSAHEADER:pgpsig}}|
 
 list() {
     for file; do
-        [ ! -r "$file" ] || sed "s/^/lock$tab/" "$file"
+        [ -r "$file" ] || continue
+        # a configuration may hold a password, which is nobody's business here
+        case $file in *.conf) wanted='^exclude' ;; *) wanted=. ;; esac
+        sed -n "/$wanted/s/^/lock$tab/p" "$file"
     done
     rpm -qa --qf "package\t%{NAME}\t$evr\t%{ARCH}\t%{VENDOR}\t$signature\n"
 }
