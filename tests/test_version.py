@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rpmorder import VERSIONS, ours, question
 
 from rmqsetup.errors import UsageError
 from rmqsetup.version import Precision, Version, Wanted, is_pre_release, major, series, upstream
@@ -35,6 +36,15 @@ def test_order_is_that_of_dpkg(versions):
     assert said.stderr == ""
     ours = [("lt", "eq", "gt")[(Version(one) >= Version(two)) + (Version(one) > Version(two))] for one, two in pairs]
     assert said.stdout.split() == ours
+
+
+@pytest.mark.skipif(not shutil.which("rpm"), reason="no rpm to agree with; test_rpm_lab asks a machine's")
+@settings(max_examples=6, deadline=None)
+@given(st.lists(VERSIONS, min_size=12, max_size=24))
+def test_order_of_what_rpm_packages_have_is_that_of_rpm(versions):
+    pairs = list(pairwise(versions))
+    said = subprocess.run(["rpm", "--eval", question(pairs)], capture_output=True, text=True, check=True)
+    assert [int(word) for word in said.stdout.split()] == [ours(Version(one), Version(two)) for one, two in pairs]
 
 
 @given(st.text(), st.text())

@@ -44,6 +44,10 @@ class Present:
     version: str
     state: State
     held: bool = False
+    vendor: str = ""
+    """Who made it, as far as its manager says."""
+    signer: str = ""
+    """The id of the key that signed it, in upper-case hex, as far as its manager says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,15 @@ class Wish:
     downgrade: bool = False
     lock_timeout: int = 120
     """Seconds to wait for somebody else's transaction."""
+
+
+class Deed(Enum):
+    """What a person may have to do by hand."""
+
+    RELEASE = "release"
+    REMOVE = "remove"
+    LOOK = "look"
+    """See who offers a package."""
 
 
 class Manager(Protocol):
@@ -127,6 +140,9 @@ class Manager(Protocol):
     def holders(self) -> Command | None:
         """Ask who holds the manager's locks, where it does not say: lines `PATH is held by process NUMBER (NAME)`."""
 
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return what is to be typed for such a deed, for hints."""
+
     @property
     def unfinished(self) -> str:
         """A file that is there while a transaction that was cut has not been finished; empty where there is none."""
@@ -140,7 +156,13 @@ def manager(name: str, prefix: str = "") -> Manager:
 
     `prefix` is where one that is not the system's own lives.
     """
-    from rmqsetup.managers import apt, brew
+    from rmqsetup.managers import apt, brew, dnf, zypper
 
-    known: dict[str, Manager] = {"apt": apt.Apt(), "brew": brew.Brew(prefix)}
+    known: dict[str, Manager] = {
+        "apt": apt.Apt(),
+        "brew": brew.Brew(prefix),
+        "dnf": dnf.Dnf(),
+        "yum": dnf.Dnf(),
+        "zypper": zypper.Zypper(),
+    }
     return known[name]

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Operation, Present, State, Transaction, Wish
+from rmqsetup.managers import Deed, Operation, Present, State, Transaction, Wish
 
 _ENVIRONMENT = (
     ("DEBIAN_FRONTEND", "noninteractive"),
@@ -38,6 +38,8 @@ done"""
 
 TRANSACTION_SECONDS = 1800.0
 """Deadline of a whole transaction: slow links and slow disks are no failure."""
+
+_TYPED = {Deed.RELEASE: "apt-mark unhold", Deed.REMOVE: "apt-get remove", Deed.LOOK: "apt-cache policy"}
 
 
 class Apt:
@@ -122,6 +124,10 @@ class Apt:
     def holders(self) -> Command:
         """Look into /proc/locks: apt 3 does not say who holds a lock that it has waited for."""
         return Command(("sh", "-c", _HOLDERS, "holders", *_LOCKS))
+
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return the command a person types."""
+        return " ".join((_TYPED[deed], *names))
 
     @property
     def unfinished(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError, UnsupportedError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Operation, Package, Present, State, Transaction, Wish
+from rmqsetup.managers import Deed, Operation, Package, Present, State, Transaction, Wish
 from rmqsetup.managers.layout import FORMULA
 from rmqsetup.version import Version
 
@@ -142,6 +142,11 @@ class Brew:
     def unfinished(self) -> str:
         """Nothing: a formula is poured beside its place, and moved there when it is whole."""
         return ""
+
+    def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
+        """Return the command a person types; Homebrew's word for a hold is a pin."""
+        words = {Deed.RELEASE: "unpin", Deed.REMOVE: "uninstall", Deed.LOOK: "info"}
+        return " ".join(("brew", words[deed], *names))
 
     def holders(self) -> None:
         """Nobody to ask: brew says itself which of its processes has the lock."""

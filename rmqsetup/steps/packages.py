@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 
 from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
 from rmqsetup.host import Action, Answer, FileState, Look, Read, Result
-from rmqsetup.managers import Manager, Operation, Package, Present, State, Transaction, Wish, manager
+from rmqsetup.managers import Deed, Manager, Operation, Package, Present, State, Transaction, Wish, manager
 from rmqsetup.steps import Change, Phase
+from rmqsetup.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +167,22 @@ class Packages:
 
     def _refuse(self, observed: Packages) -> None:
         """Stop before anything happens when the simulated transaction is not the resolved one."""
-        transaction = observed.transaction or Transaction()
+        its, transaction = self._manager, observed.transaction or Transaction()
         foreign = tuple(name for name in observed.hold if not _matches(name, self.ours) and _matches(name, self.family))
         if transaction.problem:
-            hint = f"lift the hold that is not ours: apt-mark unhold {' '.join(foreign)}" if foreign else ""
-            raise self._manager.refuse(transaction.problem, hint)
+            hint = f"lift the hold that is not ours: {its.typed(Deed.RELEASE, foreign)}" if foreign else ""
+            raise its.refuse(transaction.problem, hint)
         for op in transaction.operations:
             if op.old and op.name in foreign and op.new != op.old:
                 raise ManagerError(
                     f"{op.name} is held at {op.old} by somebody, and {op.new or 'no version'} is needed",
-                    hint=f"if the hold may go: apt-mark unhold {op.name}",
+                    hint=f"if the hold may go: {its.typed(Deed.RELEASE, (op.name,))}",
+                )
+            if op.old and op.new and Version(op.new) < Version(op.old) and not self.downgrade:
+                raise ManagerError(  # apt would refuse at the end; dnf goes back without a word
+                    f"{op.name} would go back from {op.old} to {op.new}",
+                    cause="the plan does not ask for an older version, so nothing was changed",
+                    hint="leave out the version, or remove what is installed first: rmqsetup uninstall",
                 )
             if any(p.name == op.name and p.version not in ("", op.new) for p in self.want if op.new):
                 raise ManagerError(
@@ -186,14 +193,14 @@ class Packages:
                 raise TrustError(
                     f"{op.name} {op.new} would come from {', '.join(op.origins) or 'nowhere known'}",
                     cause=f"the plan says {' or '.join(self.origins)}",
-                    hint="see what offers it with: apt-cache policy " + op.name,
+                    hint=f"see what offers it with: {its.typed(Deed.LOOK, (op.name,))}",
                 )
         unexpected = [n for n in transaction.removed if n not in self.absent and not _matches(n, self.removable)]
         if unexpected:
             raise ManagerError(
                 f"the package manager would also remove {', '.join(unexpected)}",
                 cause="the plan does not name them, so nothing was changed",
-                hint=f"if they may go: apt-get remove {' '.join(unexpected)}",
+                hint=f"if they may go: {its.typed(Deed.REMOVE, tuple(unexpected))}",
             )
 
     def _may_come_from(self, origins: tuple[str, ...]) -> bool:

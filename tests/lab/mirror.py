@@ -18,6 +18,7 @@ from datetime import timedelta
 from enum import Enum
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Protocol
 
 from lab import debs
 from lab.archive import SIGNATURES, Content, Repository, published
@@ -61,9 +62,18 @@ class Seen:
     status: int
 
 
+class Shelf(Protocol):
+    """What a mirror serves."""
+
+    trust: Trust
+
+    def content(self, fault: Enum | None) -> Content:
+        """Return everything there is when such a fault is on; None is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    fault: Fault
+    fault: Enum
     only: str = "*"
     status: int = 200
 
@@ -104,7 +114,7 @@ class Stock:
 class Mirror:
     """One server. `trouble` and `repair` switch faults while it runs; `seen` is its log."""
 
-    def __init__(self, address: str, stock: Stock, *, tls: bool) -> None:
+    def __init__(self, address: str, stock: Shelf, *, tls: bool) -> None:
         self.stock = stock
         self.seen: list[Seen] = []
         self.released = threading.Event()
@@ -118,7 +128,7 @@ class Mirror:
         stock.content(None)  # signing takes a moment; not while a client waits
         self._listen()
 
-    def trouble(self, fault: Fault, *, only: str = "*", status: int = 200) -> None:
+    def trouble(self, fault: Enum, *, only: str = "*", status: int = 200) -> None:
         """Be wrong from now on, for the paths that match `only` (shell pattern); `status` is for STATUS."""
         self.repair()
         self.now = _Trouble(fault, only, status)

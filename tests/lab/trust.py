@@ -13,10 +13,10 @@ from pathlib import Path
 from lab import roots
 from lab.system import call, locked
 
-NAMES = ("deb1.rabbitmq.com", "deb2.rabbitmq.com", "mirror.test")
+NAMES = ("deb1.rabbitmq.com", "deb2.rabbitmq.com", "yum1.rabbitmq.com", "yum2.rabbitmq.com", "mirror.test")
 """The names the certificate is good for."""
 
-FORM = 4
+FORM = 5
 """To be raised when the making of keys and certificates changes: older ones are then left aside."""
 
 LONG_AGO = "20200101T000000"
@@ -35,14 +35,16 @@ class Key:
 class Trust:
     """A team key, an expired one and a stranger's; a certificate authority and a server certificate of it.
 
-    Made once per cache, so that cached layers go on trusting them. Use `close` to end gpg's agent.
+    Beside them the key of the team's RPM repositories, and that of a distribution. Made once per cache, so that
+    cached layers go on trusting them. Use `close` to end gpg's agent. `algorithm` is one that gpg knows: old
+    versions of rpm want `rsa2048`.
     """
 
-    def __init__(self) -> None:
-        folder = roots.cache() / f"trust-{FORM}"
+    def __init__(self, algorithm: str = "ed25519") -> None:
+        folder = roots.cache() / f"trust-{FORM}-{algorithm}"
         with locked(folder.with_suffix(".lock")):
             if not folder.exists():
-                _make(folder)
+                _make(folder, algorithm)
         # gpg's sockets need a short path, and parallel sessions an agent each
         self._home = Path(tempfile.mkdtemp(prefix="t-gpg-"))
         shutil.copytree(folder / "gnupg", self._home, dirs_exist_ok=True)
@@ -52,6 +54,13 @@ class Trust:
         stale = (folder / "expired.asc").read_text()
         self.expired = Key(self._key("expired").fingerprint, stale, dearmored(stale))
         self.wrong = self._key("wrong")
+        self.repository = self._key("repository")
+        self.distribution = self._key("distribution")
+
+    @property
+    def home(self) -> Path:
+        """The keyring with the private halves."""
+        return self._home
 
     def close(self) -> None:
         """End gpg's agent and forget the copy of the keys."""
@@ -81,15 +90,15 @@ def dearmored(armored: str) -> bytes:
     return b64decode(body)
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, algorithm: str) -> None:
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700)
     home = Path(tempfile.mkdtemp(prefix="t-gpg-"))
-    for name in ("good", "wrong"):
-        call(*_GPG, "--quick-gen-key", _uid(name), "ed25519", "sign", "never", env=_environment(home))
+    for name in ("good", "wrong", "repository", "distribution"):
+        call(*_GPG, "--quick-gen-key", _uid(name), algorithm, "sign", "never", env=_environment(home))
     moment = ("--faked-system-time", LONG_AGO)
-    call(*_GPG, *moment, "--quick-gen-key", _uid("expired"), "ed25519", "sign", "1y", env=_environment(home))
+    call(*_GPG, *moment, "--quick-gen-key", _uid("expired"), algorithm, "sign", "1y", env=_environment(home))
     # its owner prolonged it and goes on signing; whoever has only the older copy must refuse it
     (part / "expired.asc").write_text(call(*_GPG, "--armor", "--export", _uid("expired"), env=_environment(home)))
     call(*_GPG, "--quick-set-expire", _fingerprint(home, "expired"), "0", env=_environment(home))

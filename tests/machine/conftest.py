@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from lab import archive, debs, mirror, roots
-from lab.laboratory import Lab
+from lab import archive, debs, mirror, roots, yum
+from lab.laboratory import Lab, Layer
 from lab.machines import Machine
 from lab.tool import Tool
 from lab.trust import Trust
@@ -81,3 +81,26 @@ def serve(trust: Trust) -> Iterator[Callable[..., mirror.Team]]:
     yield start
     for team in serving:
         team.close()
+
+
+@pytest.fixture(scope="session")
+def rpm_trust(lab: Lab) -> Iterator[Trust]:  # noqa: ARG001
+    """Throwaway keys that every rpm understands."""
+    made = Trust("rsa2048")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start_rpm(lab: Lab, rpm_trust: Trust) -> Iterator[Callable[..., yum.Yum]]:
+    """Return a function that boots an RPM machine and serves it, as `yum.start`: `start_rpm("el9", real=True)`."""
+    running: list[yum.Yum] = []
+
+    def begin(flavour: str, *, real: bool = False, over: tuple[Layer, ...] = ()) -> yum.Yum:
+        running.append(yum.start(lab, rpm_trust, flavour, real=real, over=over))
+        return running[-1]
+
+    yield begin
+    for served in running:
+        served.close()
+        lab.remove(served.machine)

@@ -1,0 +1,132 @@
+"""What dnf and zypper have in common: the database of rpm below them. Each one's own words are in its own file."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from importlib.resources import files
+
+from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
+from rmqsetup.host import Command, Result
+from rmqsetup.managers import Present, State, Wish
+
+TRANSACTION_SECONDS = 1800.0
+"""Deadline of a whole transaction: slow links and slow disks are no failure."""
+
+BEGUN = "/var/lib/misc/rmqsetup-transaction.begun"
+"""There while a transaction of ours runs, and after one that was cut; where anybody can see it."""
+
+STAMP = "/var/lib/misc/rmqsetup-transaction"
+"""As old as the beginning of our last transaction: rpm gives files the age they had where they were built."""
+
+_MEANT_TWICE = ("gpg-pubkey", "kernel", "kmod")
+_VERDICT = "rpm says that this did not come about"
+_MANY = 8
+"""How many lines of a manager's own words an error shows."""
+
+Reasons = tuple[tuple[str, type[RmqsetupError], str], ...]
+"""What a manager says, the family of error it means, and what to do; the first that fits counts."""
+
+
+def script(verb: str, *words: str, timeout: float = 60.0) -> Command:
+    """Return a run of `rpm.sh`, which says itself what its verbs do."""
+    text = files("rmqsetup.managers").joinpath("rpm.sh").read_text()
+    return Command(("sh", "-c", text, "rpm", verb, *words), timeout=timeout)
+
+
+def transact(wish: Wish, command: Command, *, purge: bool) -> Command:
+    """Let a command run and be judged by what rpm says afterwards: its exit code alone says too little."""
+    names = tuple(f"{name}-" for name in wish.purge) if purge else _names(wish)
+    run = script("transact", *names, "--", *command.argv, timeout=command.timeout)
+    return replace(run, env=command.env, busy=command.busy)
+
+
+def again(wish: Wish, command: Command, *, joint: str) -> Command:
+    """Let a command run with those of the wished packages that are there already; what it fails with is weighed.
+
+    `joint` stands between name and version, as the command wants it.
+    """
+    run = script("again", joint, *_names(wish), "--", *command.argv, timeout=command.timeout)
+    return replace(run, env=command.env, busy=command.busy, weighed=True)
+
+
+def parse_list(text: str) -> tuple[Present, ...]:
+    """Read what `rpm.sh list` says. A name that is there in two versions is what a cut transaction leaves behind."""
+    rows = [line.split("\t") for line in text.splitlines()]
+    packages = [row[1:] for row in rows if row[0] == "package" and len(row) == 6]
+    locks = tuple(lock for row in rows if row[0] == "lock" for lock in _locks("\t".join(row[1:])))
+    counts: dict[tuple[str, str], int] = {}
+    for name, _, architecture, _, _ in packages:
+        counts[name, architecture] = counts.get((name, architecture), 0) + 1
+    return tuple(
+        Present(
+            name,
+            version,
+            State.BROKEN if counts[name, arch] > 1 and not name.startswith(_MEANT_TWICE) else State.INSTALLED,
+            held=any(fnmatchcase(name, lock) for lock in locks),
+            vendor="" if vendor == "(none)" else vendor,
+            signer=_signer(signature),
+        )
+        for name, version, arch, vendor, signature in packages
+    )
+
+
+def installed(text: str) -> tuple[Present, ...]:
+    """Return what is installed, of an answer that ends in what `rpm.sh list` says."""
+    return tuple(present for present in parse_list(text) if present.state is State.INSTALLED)
+
+
+def _names(wish: Wish) -> tuple[str, ...]:
+    return tuple(f"{p.name}={p.version}" if p.version else p.name for p in wish.install)
+
+
+def _locks(line: str) -> Iterator[str]:
+    """Read a line of versionlock.list, versionlock.toml, dnf.conf or zypp's locks: patterns of names."""
+    line = line.strip()
+    if match := re.match(r'name\s*=\s*"(.*)"$|solvable_name:\s*(\S+)$', line):
+        yield match[1] or match[2]
+    elif match := re.match(r"(?:excludepkgs|exclude)\s*=(.*)$", line):
+        yield from re.findall(r"[^\s,]+", match[1])
+    elif re.fullmatch(r"[A-Za-z0-9*?][^\s=]*", line) and not line.endswith(":"):
+        # a whole package, erlang-0:27.3.4.6-1.el9.*, or a pattern somebody wrote
+        yield re.sub(r"-(\d+:)?[^-:]+-[^-]+$", "", line)
+
+
+def _signer(signature: str) -> str:
+    """Return the id of the key that signed a package, of `RSA/SHA512, Fri …, Key ID 6b73a36e6026dfca`."""
+    match = re.search(r"Key ID ([0-9a-fA-F]{8,40})\b", signature)
+    return match[1].upper() if match else ""
+
+
+def explain(result: Result, said: str, reasons: Reasons, uris: tuple[str, ...] = ()) -> RmqsetupError:
+    """Say why a manager failed; doubts about other sources than `uris` are no trust error."""
+    fallback = f"type it to see more: {readable(result.command)}"
+    error = error_of("the package manager failed", said, reasons, fallback=fallback)
+    known = tuple(uri.partition("://")[2].partition("/")[0] for uri in uris)
+    named = re.findall(r"https?://([^/\s:']+)", said)
+    if known and named and isinstance(error, TrustError) and not set(named) & set(known):
+        return ManagerError(error.message, cause=error.cause, hint=error.hint)
+    return error
+
+
+def error_of(message: str, said: str, reasons: Reasons, *, fallback: str, hint: str = "") -> RmqsetupError:
+    """Return the error that a manager's words mean; `hint` goes before our own."""
+    lines = [line for line in said.splitlines() if not line.startswith(_VERDICT)] or said.splitlines()
+    cause = "\n".join(lines[-_MANY:])
+    for pattern, family, advice in reasons:
+        if re.search(pattern, said, re.IGNORECASE):
+            return family(message, cause=cause, hint=hint or advice)
+    return ManagerError(message, cause=cause, hint=hint or fallback)
+
+
+def readable(command: Command) -> str:
+    """Return the package command itself, without the script around it."""
+    argv = command.argv
+    if argv[:2] == ("sh", "-c") and "--" in argv:
+        argv = argv[argv.index("--") + 1 :]
+    elif argv[:2] == ("sh", "-c"):
+        return argv[2].partition("\n")[0] if len(argv) == 3 else str(Command(("rpm", *argv[4:])))
+    return shlex.join(argv)
