@@ -51,3 +51,9 @@ def restored(before, machine, *ignore):
     """Hold a machine to what it was."""
     assert before.differences(machine.snapshot(), ignore=(*STAYS, *ignore)) == ()
     assert not machine.exists("/usr/sbin/policy-rc.d")
+
+
+def take_back(machine):
+    """Uninstall what a test that failed has left."""
+    if machine.run("dpkg-query", "-W", "rabbitmq-server").exit_code == 0:
+        machine.run("rmqsetup", "uninstall", "--yes")

@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from broker import STAYS, boots, envelope, healthy, restored, rmqsetup
+from broker import STAYS, boots, envelope, healthy, restored, rmqsetup, take_back
 from lab import archive, debs, mirror
 from lab.mirror import Fault
 from lab.system import until
@@ -71,8 +71,7 @@ def before(machine, servers):  # noqa: ARG001 - the machine knows their names
 def given_back(machine, before):  # noqa: ARG001 - what was before is looked at before a test
     """Let a test that failed spoil no other."""
     yield
-    if machine.run("dpkg-query", "-W", "rabbitmq-server").exit_code == 0:
-        machine.run("rmqsetup", "uninstall", "--yes")
+    take_back(machine)
 
 
 @pytest.fixture
