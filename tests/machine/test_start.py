@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from broker import NODE_LOG, boots, envelope, healthy, rmqsetup
+from broker import NODE_LOG, boots, envelope, rmqsetup
 from lab.system import until
 
 pytestmark = pytest.mark.machine
@@ -131,7 +131,6 @@ class Foreground:
 def test_the_node_in_the_foreground(machine, start, first):
     before = machine.read(NODE_LOG) if machine.exists(NODE_LOG) else ""
     run = start(first=first).ready()
-    healthy(machine)
     rmqsetup(machine, "verify")
     beam, ours = node(machine), run.pid
     family = processes(machine)
@@ -240,7 +239,7 @@ def test_in_the_background_and_what_stands_in_the_way(machine):
 
     booted = boots(machine) if machine.exists(NODE_LOG) else 0
     assert envelope(machine, "start")["status"] == "changed"
-    healthy(machine)
+    rmqsetup(machine, "verify")
     assert envelope(machine, "start")["status"] == "unchanged"
     assert boots(machine) == booted + 1
     refused = envelope(machine, "start", "--foreground", code=9)
