@@ -74,7 +74,7 @@ def refuse_running(host: Host, address: NodeAddress, seen: str = "") -> None:
         raise ConflictError(
             f"the node {address.name} is running already",
             cause=known or seen,
-            hint="rmqsetup status shows how it is; rabbitmqctl shutdown stops it",
+            hint="rmqsetup status shows how it is; rabbitmqctl stop stops it",
         )
 
 
