@@ -24,8 +24,8 @@ USER, HOME, UMASK = "rabbitmq", "/var/lib/rabbitmq", 0o027
 
 VARIABLES = (("HOME", HOME), ("USER", USER), ("LOGNAME", USER), ("RUNNING_UNDER_SYSTEMD", "true"))
 """What the environment says. The node looks for its cookie in the home of its user. With the last one upstream's script
-becomes the node, as under systemd, which stops in order at SIGTERM; else the script stays as a proxy between us and the
-node, and that of RabbitMQ 3.10 ends with 0 whatever became of the node."""
+becomes the node, as under systemd, which stops in order at SIGTERM (docker-library/rabbitmq pull request 778 does the
+same); else it stays as a proxy between us and the node, and that of RabbitMQ 3.10 ends with 0 whatever became of it."""
 
 LOW = 4096
 """Fewer open files are little even for development, by RabbitMQ's own guide to networking."""
@@ -75,7 +75,7 @@ def refuse_running(host: Host, address: NodeAddress, seen: str = "") -> None:
         raise ConflictError(
             f"the node {address.name} is running already",
             cause=known or seen,
-            hint="rmqsetup status shows how it is; rabbitmqctl shutdown stops it",
+            hint="rmqsetup status shows how it is; rabbitmqctl stop stops it",
         )
 
 
