@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
 from rmqsetup.errors import ManagerError, NetworkError, NotConvergedError, RmqsetupError
 from rmqsetup.host import Action, Command, Host, Remove, Result, Write
+from rmqsetup.managers import manager
 from rmqsetup.plan import Plan, observe, undo
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal
 from rmqsetup.steps import Change, Phase, Step
@@ -179,10 +180,19 @@ class _Run:
         while True:
             result = self.host.run(command, self.watcher.says)
             busy = next((line for line in result.stderr.splitlines() if any(word in line for word in command.busy)), "")
-            if result.ok or not busy or time.monotonic() >= until:
+            if result.ok or not busy:
                 return result
+            if time.monotonic() >= until:
+                return self._naming_holders(result)
             self.watcher.says(f"waiting: {busy.removeprefix('E: ')}")
             time.sleep(1)
+
+    def _naming_holders(self, result: Result) -> Result:
+        """Say in the answer of a command that got no lock who has it, unless the command says so itself."""
+        if not isinstance(self.step, Packages) or "held by process" in result.stderr:
+            return result
+        found = self.host.run(manager(self.step.manager, self.step.prefix).holders()).stdout.splitlines()
+        return replace(result, stderr="\n".join((result.stderr.rstrip(), *(f"E: {line}" for line in found))))
 
 
 def _changed_files(outcomes: list[Outcome]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
-from rmqsetup.errors import BrokerNotReadyError, ConflictError, UsageError
+from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
 from rmqsetup.host import Host
 from rmqsetup.managers import apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource
@@ -70,7 +70,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host, plan))))
+        _tell_why(report.error, host, plan)
     return report
 
 
@@ -123,14 +123,17 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
     return plan, tuple(receipt.id for receipt in chosen)
 
 
-def _last_words(host: Host, plan: Plan) -> tuple[str, ...]:
-    """Return what a node that would not start said last."""
+def _tell_why(error: RmqsetupError, host: Host, plan: Plan) -> None:
+    """Add to an error what a node that would not start said last, and what mends that."""
     from rmqsetup.probes.address import find_address
+    from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
     prefix = next((step.prefix for step in plan.steps if isinstance(step, Service)), "")
     layout = of_brew(prefix, home="") if prefix else SYSTEM
-    return last_words(host, find_address(host, layout).name, layout=layout)
+    words = last_words(host, find_address(host, layout).name, layout=layout)
+    error.cause = "\n".join(filter(None, (error.cause, *words)))
+    error.hint = remedy(host, words, layout) or error.hint
 
 
 def _without_keeping(step: Packages) -> Packages:

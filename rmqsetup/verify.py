@@ -14,7 +14,7 @@ from enum import Enum
 from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
 from rmqsetup.finding import Finding, Severity
 from rmqsetup.host import Host
-from rmqsetup.probes import amqp, logs, supervised
+from rmqsetup.probes import amqp, causes, logs, supervised
 from rmqsetup.probes.accounts import Credentials, account
 from rmqsetup.probes.address import CookieMissingError, NodeAddress
 from rmqsetup.probes.amqp import Account, Endpoint, Outcome
@@ -190,8 +190,9 @@ def _stand(climb: _Climb, number: int, name: str, step: Step) -> Rung:
         return Rung(number, name, Verdict.SKIPPED, time.monotonic() - started, (str(reason),))
     except RmqsetupError as error:
         seconds = time.monotonic() - started
-        evidence = (*error.looked_at, *(climb.last_words() if number else ()))
-        return Rung(number, name, Verdict.FAILED, seconds, evidence, error.cause, error.hint, error.message)
+        words = climb.last_words() if number else ()
+        hint = causes.remedy(climb.host, words, climb.target.address.layout) or error.hint
+        return Rung(number, name, Verdict.FAILED, seconds, (*error.looked_at, *words), error.cause, hint, error.message)
 
 
 def _taken_back(stack: ExitStack, level: int) -> tuple[Rung, ...]:

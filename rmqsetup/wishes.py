@@ -210,13 +210,20 @@ def _packages(resolution: Resolution, facts: Facts, request: Request, *, ours: O
         ours=ours.holds,
         family=its.family,
         origins=resolution.origins,
-        uris=tuple(uri for served in resolution.served for uri in served.uris),
+        uris=_uris(resolution, facts),
         keep=(*its.kept, its.config),  # what others wrote there since is not ours to delete; our files go one by one
         hold_back=its.service,
         recommends=request.recommends,
         lock_timeout=request.lock_timeout,
         prefix=its.prefix,
     )
+
+
+def _uris(resolution: Resolution, facts: Facts) -> tuple[str, ...]:
+    """Return where the packages come from; of the distribution's own, as far as its lists were fetched."""
+    if resolution.served:
+        return tuple(uri for served in resolution.served for uri in served.uris)
+    return tuple(dict.fromkeys(c.uri for c in facts.candidates if c.uri)) if resolution.source == "distro" else ()
 
 
 def _service(facts: Facts, request: Request, its: Layout) -> Service:

@@ -45,8 +45,8 @@ class LocalHost:
             return Result(command, NOT_FOUND, "", f"{command.argv[0]}: not found")
         except PermissionError as error:
             return Result(command, NOT_FOUND - 1, "", f"{command.argv[0]}: {error.strerror}")
-        with _held_interrupt(process):
-            stdout, stderr, timed_out = _converse(process, command, listener)
+        with _held_interrupt(process, listener) as interrupt:
+            stdout, stderr, timed_out = _converse(process, command, listener, interrupt)
         code = TIMED_OUT if timed_out else process.returncode
         if timed_out:
             stderr += f"\nended after {command.timeout:g} seconds without an answer"
@@ -122,7 +122,9 @@ class LocalHost:
             raise _file_error(f"cannot remove {remove.path}", error) from error
 
 
-def _converse(process: subprocess.Popen[bytes], command: Command, listener: Listener | None) -> tuple[str, str, bool]:
+def _converse(
+    process: subprocess.Popen[bytes], command: Command, listener: Listener | None, interrupt: _held_interrupt
+) -> tuple[str, str, bool]:
     """Feed and read a process until it has ended; return stdout, stderr, and whether the deadline ended it."""
     if command.stdin and process.stdin:
         with contextlib.suppress(BrokenPipeError):  # it ended without reading; its exit code says the rest
@@ -135,6 +137,7 @@ def _converse(process: subprocess.Popen[bytes], command: Command, listener: List
         # A daemon that a command left behind may hold our pipes open: with the command ended, take what is there.
         ended = process.poll() is not None
         ears.listen(0 if ended else 0.2)
+        interrupt.tell()
         if ended:
             break
         if not timed_out and time.monotonic() > deadline:
@@ -204,14 +207,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class _held_interrupt:  # noqa: N801 - reads as a statement: with _held_interrupt(process)
     """Hold ctrl-C back while a command runs, and raise it when the command has ended."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], listener: Listener | None) -> None:
         self._process = process
+        self._listener = listener
         self._count = 0
         self._main = threading.current_thread() is threading.main_thread()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _held_interrupt:  # noqa: PYI034 - typing.Self is of Python 3.11
         if self._main:
             self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def tell(self) -> None:
+        """Say once that ctrl-C was heard: a handler of signals must not print by itself."""
+        if self._count and self._listener:
+            self._listener("waiting: ctrl-C was heard; this command is let finish, and ctrl-C once more ends it now")
+            self._listener = None
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self._count += 1

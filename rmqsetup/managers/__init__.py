@@ -124,6 +124,9 @@ class Manager(Protocol):
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Turn what a simulation complains of into an error; `hint` goes before our own."""
 
+    def holders(self) -> Command:
+        """Ask who holds the manager's locks: lines `PATH is held by process NUMBER (NAME)`."""
+
     @property
     def unfinished(self) -> str:
         """A file that is there while a transaction that was cut has not been finished, whatever packages say."""

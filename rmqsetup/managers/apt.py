@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from importlib.resources import files
+from itertools import pairwise
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
@@ -20,6 +21,20 @@ _PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=2
 _QUIETLY = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE)
 _BUSY = ("Could not get lock", "is another process using it")
 _LIST = ("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n")
+
+_LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
+_HOLDERS = """for path; do
+    inode=$(stat -c %i "$path" 2>/dev/null) || continue
+    while read -r _ kind _ _ process where _; do
+        [ "$kind" != "->" ] && [ "${where##*:}" = "$inode" ] || continue
+        echo "$path is held by process $process ($(cat "/proc/$process/comm" 2>/dev/null))"
+    done </proc/locks
+done"""
 
 TRANSACTION_SECONDS = 1800.0
 """Deadline of a whole transaction: slow links and slow disks are no failure."""
@@ -96,7 +111,17 @@ class Apt:
 
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Say why apt would not even begin."""
-        return _error("the packages cannot be installed as resolved", problem, "", hint)
+        missing = re.search(r"Depends: (\S+)", problem)
+        looking = (
+            f"see what keeps {missing[1]} away with: apt-cache policy {missing[1]}; apt-mark showhold"
+            if missing
+            else ""
+        )
+        return _error("the packages cannot be installed as resolved", problem, "", hint or looking)
+
+    def holders(self) -> Command:
+        """Look into /proc/locks: apt 3 does not say who holds a lock that it has waited for."""
+        return Command(("sh", "-c", _HOLDERS, "holders", *_LOCKS))
 
     @property
     def unfinished(self) -> str:
@@ -177,12 +202,20 @@ def _operation(line: str) -> Operation | None:
     return Operation(name, old or "", version, origins)
 
 
+_COMPLAINTS = ("E:", "W:", "dpkg:", "Error:")
+"""How lines begin with which apt and dpkg complain; dpkg's go on in the next line, behind a space."""
+
+
 def _said(result: Result) -> str:
     """Return what apt complains of: the reasons it prints above `E:`, and the `E:` and `W:` lines."""
     reasons = [
         line for line in result.stdout.splitlines() if re.search(r"Depends:|Conflicts:|Breaks:|but .* is to be", line)
     ]
-    complaints = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W:", "dpkg:", "Error:"))]
+    complaints = [
+        line.strip()
+        for before, line in pairwise(("", *result.stderr.splitlines()))
+        if line.startswith(_COMPLAINTS) or (before.startswith("dpkg:") and line.startswith(" "))
+    ]
     return "\n".join((reasons + complaints)[-8:]) or result.tail()
 
 

@@ -37,6 +37,11 @@ TRANSACTION_SECONDS = 3600.0
 _BUSY = ("has already locked", "Another active Homebrew")
 
 
+_HOLDERS = """ps -axww -o pid= -o command= | while read -r process words; do
+    case $words in *"$1/"*/brew.r[b]" "*) echo "$1 is held by process $process (brew ${words##*/brew.rb })" ;; esac
+done"""
+
+
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A formula as `brew info` has it; `version` is the whole of it, with a revision such as 4.3.6_1."""
@@ -137,6 +142,10 @@ class Brew:
     def refuse(self, problem: str, hint: str) -> RmqsetupError:
         """Say why Homebrew would not even begin."""
         return _error("Homebrew cannot install what was resolved", problem, hint)
+
+    def holders(self) -> Command:
+        """Look for programs of this Homebrew, which is a script of Ruby's."""
+        return Command(("sh", "-c", _HOLDERS, "holders", self.prefix))
 
     @property
     def unfinished(self) -> str:

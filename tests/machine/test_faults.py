@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from broker import boots, envelope, healthy, restored, rmqsetup
+from broker import STAYS, boots, envelope, healthy, restored, rmqsetup
 from lab import archive, debs, mirror
 from lab.mirror import Fault
 from lab.system import until
@@ -102,7 +102,7 @@ def failed(machine, *words, code, hint, cause="", family=""):
 
 def unchanged(before, machine):
     """Hold a machine to what it was before a run that failed."""
-    assert before.differences(machine.snapshot()) == ()
+    assert before.differences(machine.snapshot(), ignore=STAYS) == ()  # an earlier test has installed and uninstalled
     assert not machine.exists("/usr/sbin/policy-rc.d")
 
 
@@ -132,6 +132,16 @@ def mounted(machine, place, *options):
         yield
     finally:
         machine.run("umount", place, check=True)
+
+
+@contextlib.contextmanager
+def written(machine, path, text):
+    """Keep a file on a machine."""
+    machine.write(path, text)
+    try:
+        yield
+    finally:
+        machine.run("rm", path, check=True)
 
 
 # --- servers
@@ -176,6 +186,7 @@ def test_one_mirror_is_enough(machine, before, team):
 
 @pytest.mark.parametrize(("fault", "status"), [(Fault.HALF, 0), (Fault.STATUS, 402)], ids=["half", "402"])
 def test_packages_that_do_not_arrive(machine, before, team, fault, status):
+    machine.run("apt-get", "clean", check=True)
     team.trouble(fault, only="*.deb", status=status)
     failed(machine, code=4, hint="check the network", cause="rabbitmq.com/")
     unchanged(before, machine)
@@ -185,6 +196,7 @@ def test_packages_that_do_not_arrive(machine, before, team, fault, status):
 
 
 def test_no_room_for_the_packages(machine, before, team):  # noqa: ARG001
+    machine.run("apt-get", "clean", check=True)
     with mounted(machine, "/var/cache/apt/archives", "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
         failed(machine, code=6, hint="df -h", cause="free space")
     unchanged(before, machine)
@@ -223,10 +235,11 @@ def test_a_read_only_etc(machine, before, team):  # noqa: ARG001
     "path", ["/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock"]
 )
 def test_a_lock_that_is_not_released(machine, before, team, path):  # noqa: ARG001
-    with running(machine, "python3", "-c", HOLDER, path, "600") as holder:
+    with running(machine, "python3", "-c", HOLDER, path, "600"):
+        machine.run("sh", "-c", "rm -f /var/lib/apt/lists/*rabbitmq.com_*", check=True)
         words = ("--lock-timeout", "3")
         told = failed(machine, *words, code=6, hint="--lock-timeout", cause=path)
-        assert f"process {holder.pid()}" in told or "python3" in told, told
+        assert "(python3)" in told, told
     unchanged(before, machine)
 
 
@@ -264,11 +277,10 @@ def test_somebody_elses_hold_is_named_and_not_lifted(machine, before, team):  # 
 
 def test_somebody_elses_pin_is_named_and_not_lifted(machine, before):
     pin = "/etc/apt/preferences.d/no-erlang"
-    machine.write(pin, "Package: erlang-*\nPin: release *\nPin-Priority: -1\n")
-    pinned = machine.snapshot()
-    failed(machine, "--source", "distro", code=6, hint="apt-cache policy erlang-base", cause="erlang-base")
-    unchanged(pinned, machine)
-    machine.run("rm", pin, check=True)
+    with written(machine, pin, "Package: erlang-*\nPin: release *\nPin-Priority: -1\n"):
+        pinned = machine.snapshot()
+        failed(machine, "--source", "distro", code=6, hint="apt-cache policy erlang-", cause="erlang-")
+        unchanged(pinned, machine)
     unchanged(before, machine)
 
 
@@ -277,11 +289,10 @@ def test_broken_repositories_of_others_stop_nothing(machine, before, team, forei
     foreign.trouble(Fault.UNSIGNED)
     others = "/etc/apt/sources.list.d/others.list"
     unsigned = "deb http://mirror.test/rabbitmq-server/debian/trixie trixie main"
-    machine.write(others, f"{unsigned}\ndeb http://mirror.test/nothing trixie main\n")
-    broken = machine.snapshot()
-    rmqsetup(machine, "install", "--source", source, *BARE)
-    gone(broken, machine)
-    machine.run("rm", others, check=True)
+    with written(machine, others, f"{unsigned}\ndeb http://mirror.test/nothing trixie main\n"):
+        broken = machine.snapshot()
+        rmqsetup(machine, "install", "--source", source, *BARE)
+        gone(broken, machine)
     unchanged(before, machine)
 
 
@@ -320,11 +331,20 @@ def test_a_proxy_that_is_not_there(machine, before, team):  # noqa: ARG001
         unchanged(before, machine)
 
 
+def test_a_host_name_that_does_not_resolve_is_no_matter(machine, before):
+    hosts = machine.read("/etc/hosts")
+    machine.write("/etc/hosts", hosts.replace(f"{machine.address} broker\n", ""))
+    assert machine.run("getent", "hosts", "broker").exit_code != 0
+    rmqsetup(machine, "install", "--source", "distro", "--no-recommends", "--yes")
+    machine.write("/etc/hosts", hosts)
+    gone(before, machine)
+
+
 def test_what_keeps_a_node_from_starting_is_named_and_a_second_run_finishes(machine, before):
     policy = "#!/bin/sh\nexit 101\n"
     machine.write("/usr/sbin/policy-rc.d", policy, 0o755)  # as in images of containers: it must not stop our one start
     hosts = machine.read("/etc/hosts")
-    machine.write("/etc/hosts", hosts.replace(f"{machine.address} broker\n", ""))
+    machine.write("/etc/hosts", hosts.replace(machine.address, "192.0.2.77"))  # of nobody here: that is fatal
     wish = ("--source", "distro", "--no-recommends")
     failed(machine, *wish, code=8, hint="/etc/hosts", cause="broker")
     machine.write("/etc/hosts", hosts)

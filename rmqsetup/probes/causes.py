@@ -1,0 +1,55 @@
+"""What a node's last words mean, and what to do: the few causes that a log names beyond doubt.
+
+Which lines are last words is in `logs`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rmqsetup.host import Command, Host
+from rmqsetup.managers.layout import SYSTEM, Layout
+
+_KNOWN = (
+    (
+        r"epmd error for host ([\w.-]+): ",
+        "let the name {0} lead to this machine: look at /etc/hosts and at hostname",
+    ),
+    (
+        r"[Cc]ookie file (\S+) must be accessible by owner only",
+        "{own}chmod 400 {0}",
+    ),
+    (
+        r"Error when reading (\S*\.erlang\.cookie): eacces",
+        "{own}chmod 400 {0}",
+    ),
+    (
+        r"Conf file attempted to set unknown variable: (\S+)",
+        "take {0} out of {config}/rabbitmq.conf or conf.d, or enable the plugin it belongs to",
+    ),
+)
+"""Words of RabbitMQ 3.10, 4.0 and 4.3 as they were seen when the fault was made on a machine, and what mends it."""
+
+_TAKEN = re.compile(r"eaddrinuse|address already in use")
+_PORT = re.compile(r"acceptor,\{[\d,]+\},(\d+)\}|\{port,(\d+)\}|\bport (\d+)|:(\d{4,5})\b")
+
+
+def remedy(host: Host, words: tuple[str, ...], its: Layout = SYSTEM) -> str:
+    """Return what to type or look at for the first cause that the last words of a node name, or nothing."""
+    text = "\n".join(words)
+    for pattern, advice in _KNOWN:
+        if found := re.search(pattern, text):
+            own = f"chown {its.user}: {found[1]} && " if its.user else ""
+            return advice.format(*found.groups(), own=own, config=its.config)
+    for line in filter(_TAKEN.search, words):
+        if found := _PORT.search(line):
+            return _port(host, int(next(filter(None, found.groups()))))
+    return ""
+
+
+def _port(host: Host, port: int) -> str:
+    """Say who holds a port, where `ss` is there to tell and we may know."""
+    told = host.run(Command(("ss", "-Hltnp", f"sport = :{port}"), timeout=10)).stdout
+    holder = re.search(r'\(\("([^"]*)",pid=(\d+)', told)
+    who = f"{holder[1]} (process {holder[2]})" if holder else "another process"
+    return f"port {port} is taken by {who}: end that one, or let the broker listen elsewhere (listeners.*)"
