@@ -33,7 +33,7 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
-    facts = detect(host)
+    facts = detect(host, brew=request.source == "brew")
     if fresh:
         brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
         bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=(), homebrew=brew)
