@@ -109,6 +109,21 @@ def test_an_intel_mac_is_told_that_its_time_is_over():
     assert not any("Intel" in words for words in decide(look(LINUX), Request(source="brew")).warnings)
 
 
+def test_another_rabbitmq_beside_it_is_told():
+    facts = look(MAC)
+    both = replace(facts, packages=look("macos-15-macports").packages)
+    assert any("RabbitMQ 3.11.15 of MacPorts" in words for words in decide(both).warnings)
+    assert not any("as well" in words for words in decide(facts).warnings)
+
+
+def test_a_homebrew_from_before_its_services_is_told():
+    facts = look(MAC)
+    assert facts.homebrew is not None
+    old = replace(facts, homebrew=replace(facts.homebrew, version="4.2.0"))
+    assert any("brew update" in words for words in decide(old).warnings)
+    assert not any("brew update" in words for words in decide(facts).warnings)
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
