@@ -133,7 +133,7 @@ REQUEST = (
     Option(
         "recommends",
         ("--no-recommends",),
-        "Leave recommended packages out. That is logrotate: without it the logs grow for ever.",
+        "Leave recommended packages out. Where logrotate is one of them, the logs grow for ever without it.",
         value=False,
     ),
     Option(

@@ -17,8 +17,11 @@ _STOP = (
     + """
 [ -n "$pids" ] || exit 0
 kill -TERM $pids
-while kill -0 $pids 2>/dev/null; do sleep 0.1; done"""
+for pid in $pids; do
+    while [ -n "$(tr -d '\\0' 2>/dev/null <"/proc/$pid/cmdline")" ]; do sleep 0.1; done
+done"""
 )
+"""Where PID 1 reaps nobody an ended node stays as a zombie: one that has no command line any more."""
 
 
 class Unmanaged:

@@ -15,6 +15,8 @@ from lab.machines import Machine
 from lab.tool import Tool
 from lab.trust import Trust
 
+pytest.register_assert_rewrite("broker")
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
