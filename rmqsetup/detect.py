@@ -52,19 +52,19 @@ _STATES = {"c": State.CONFIGURATION, "i": State.INSTALLED}
 _DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
 
 
-def detect(host: Host, *, offers: bool = True) -> Facts:
+def detect(host: Host, *, offers: bool = True, brew: bool = False) -> Facts:
     """Look at a host; changes nothing, works as any user.
 
     Two commands where dpkg is, else one: all else is read from files, since each program that is started
     costs more than all of them. Without `offers` apt is not asked, and candidates and origins stay empty:
     that takes 30 ms where apt keeps its cache, and seconds in images that have it switched off. A Mac and
-    Homebrew cost a few commands more.
+    Homebrew cost a few commands more; what Homebrew offers is asked where there is nothing else, or with `brew`.
     """
     tools = {folder: frozenset(host.names(folder)) for folder in _PATH}
     everywhere = frozenset().union(*tools.values(), *(host.names(folder) for folder in _ROOT_PATH))
     mac = macos.look(host)
-    homebrew = cellar.look(host, mac, offers=offers)
     facts = _mac(host, mac, everywhere) if mac else _linux(host, everywhere)
+    homebrew = cellar.look(host, mac, offers=offers and (brew or not facts.manager))
     facts = replace(
         facts,
         manager=facts.manager or ("brew" if homebrew else ""),

@@ -11,12 +11,12 @@ from rmqsetup import pairing
 from rmqsetup.catalog import Catalog, Distribution, Refusal
 from rmqsetup.errors import UnsupportedError
 from rmqsetup.facts import Facts, Homebrew, Init, Privilege
-from rmqsetup.managers import Package
+from rmqsetup.managers import Package, State
 from rmqsetup.managers.brew import Brew, released
-from rmqsetup.managers.layout import FORMULA, Layout, of_brew
+from rmqsetup.managers.layout import FORMULA, SYSTEM, Layout, of_brew
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Resolution
-from rmqsetup.version import Precision, Wanted
+from rmqsetup.version import Precision, Version, Wanted, upstream
 
 INSTALLER = '/bin/bash -c "$(curl -fsSL https://raw.githubusercontent.com/Homebrew/install/HEAD/install.sh)"'
 """What https://brew.sh says to type; it asks for things that are not ours to answer, so it is never run from here."""
@@ -33,6 +33,12 @@ _DETACHED = (
     "at a login or boot"
 )
 _FILES = "the limit of open files is not set: it is that of the session that Homebrew starts the broker in"
+
+
+_BUILT_IN = "4.4.25"
+"""The Homebrew that brings `brew services` along, which was to be installed by itself before."""
+
+_THERE = (State.INSTALLED, State.BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +207,15 @@ def _admits(wanted: Wanted, version: str) -> bool:
 
 
 def _warnings(facts: Facts, request: Request, brew: Homebrew) -> tuple[str, ...]:
+    old = bool(brew.version) and Version(brew.version) < Version(_BUILT_IN)
+    other = next((one for one in facts.packages if one.name == SYSTEM.server and one.state in _THERE), None)
+    beside = f"RabbitMQ {released(upstream(other.version))} of {other.origin or facts.manager}" if other else ""
     told = (
         (_INTEL, facts.init is Init.LAUNCHD and facts.architecture == "x86_64"),
         (_DETACHED, not brew.session and request.start),
         (_OPEN, request.plugins is None and brew.keg(FORMULA) is None),
         (_FILES, request.open_files is not None),
+        (f"Homebrew {brew.version} is older than its services, which came with {_BUILT_IN}: brew update", old),
+        (f"{beside} is installed as well: two brokers cannot share their ports", bool(other)),
     )
     return tuple(words for words, holds in told if holds)

@@ -33,7 +33,7 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
-    facts = detect(host)
+    facts = detect(host, brew=request.source == "brew")
     if fresh:
         brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
         bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=(), homebrew=brew)
@@ -133,7 +133,7 @@ def _tell_why(error: RmqsetupError, host: Host, plan: Plan) -> None:
     layout = of_brew(prefix, home="") if prefix else SYSTEM
     words = last_words(host, find_address(host, layout).name, layout=layout)
     error.cause = "\n".join(filter(None, (error.cause, *words)))
-    error.hint = remedy(host, words) or error.hint
+    error.hint = remedy(host, words, layout) or error.hint
 
 
 def _without_keeping(step: Packages) -> Packages:

@@ -191,7 +191,7 @@ def _stand(climb: _Climb, number: int, name: str, step: Step) -> Rung:
     except RmqsetupError as error:
         seconds = time.monotonic() - started
         words = climb.last_words() if number else ()
-        hint = causes.remedy(climb.host, words) or error.hint
+        hint = causes.remedy(climb.host, words, climb.target.address.layout) or error.hint
         return Rung(number, name, Verdict.FAILED, seconds, (*error.looked_at, *words), error.cause, hint, error.message)
 
 

@@ -67,7 +67,7 @@ class Versions:
 
 def offered(host: Host, request: Request) -> Versions:
     """Ask every source what it offers a host. Raises nothing a source does: it is told beside the rest."""
-    facts = detect(host)
+    facts = detect(host, brew=request.source == "brew")
     place = load().place(facts.os)
     row = place.distribution
     found = Versions(

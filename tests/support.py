@@ -31,8 +31,8 @@ def table() -> str:
 
 
 def _row(row: Distribution) -> str:
-    own = f"{row.rabbitmq} / {row.erlang}" if row.rabbitmq else "as its lists say"
-    own = "Homebrew's of the day" if row.manager == "brew" else own
+    unknown = "what Homebrew has" if row.manager == "brew" else "as its lists say"
+    own = f"{row.rabbitmq} / {row.erlang}" if row.rabbitmq else unknown
     return f"| {row.name} | {own} | {_team(row)} | {TRIED[row.tested]} |"
 
 

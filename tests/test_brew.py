@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmqsetup import cellar
 from rmqsetup.errors import BrokerNotReadyError, ManagerError, NetworkError, TrustError, UnsupportedError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Operation, Package, Present, State, Wish, brew, manager
@@ -272,9 +274,9 @@ def test_the_look_at_a_real_folder(tmp_path):
         program.chmod(0o755)
     its = BrewServices(str(prefix))
 
-    def look():
+    def look(proc="[ -d /proc/self ]"):
         environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
-        argv = its.show("rabbitmq").argv
+        argv = [word.replace("[ -d /proc/self ]", proc) for word in its.show("rabbitmq").argv]
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
         return its.parse(done.stdout)
 
@@ -299,11 +301,42 @@ def test_the_look_at_a_real_folder(tmp_path):
         state = look()
         assert state.running
         assert state.since > 1_700_000_000
+        if shutil.which("ps"):  # as on a Mac
+            told = look(proc="false")
+            assert told.running
+            assert abs(told.since - state.since) < 5
         assert Detached(str(prefix)).parse(f"installed\nprocess {node.pid} since 5\n").since == 5.0
     finally:
         node.kill()
         node.wait()
         node.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "terminal", "session"), [(0, "", True), (113, "", False), (113, "/dev/ttys001", True)]
+)
+def test_the_look_at_a_session_on_a_mac(code, terminal, session, tmp_path):
+    for name, script in (
+        ("launchctl", f"exit {code}"),
+        (
+            "brew",
+            f'case $1 in --prefix) echo {tmp_path} ;; *) echo "Homebrew 6.0.18"; echo "Homebrew/core (git)" ;; esac',
+        ),
+    ):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    (tmp_path / "Cellar").mkdir()
+    environment = {"HOME": "/h", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "SSH_TTY": terminal}
+
+    answer = subprocess.run(
+        ("sh", "-c", cellar._LOOK, "look", str(tmp_path)), env=environment, capture_output=True, text=True, check=False
+    )
+    said = dict(line.partition("=")[::2] for line in answer.stdout.splitlines())
+    assert (said["prefix"], said["home"], said["version"]) == (str(tmp_path), "/h", "Homebrew 6.0.18")
+    assert said["owner"] == said["user"]
+    assert ("session" in said, said["writable"]) == (session, "yes")
 
 
 def test_a_node_without_a_session():

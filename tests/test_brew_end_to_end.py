@@ -190,3 +190,9 @@ def test_facts_status_and_versions(plain):
     assert plain.type("verify", "--level", "1") == 0, plain.err
     assert plain.type("status") == 8
     assert "rabbit@localhost" in plain.out
+    plain.end()
+    assert plain.type("verify", "--level", "1") == 8
+    assert "the service rabbitmq does not run" in plain.out + plain.err
+    assert f"{plain.prefix}/bin/brew services restart rabbitmq" in " ".join((plain.out + plain.err).split())
+    assert plain.install() == 0, plain.err
+    assert plain.runs

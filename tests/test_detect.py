@@ -72,8 +72,8 @@ def test_golden_facts(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_few_commands_and_an_honest_label(name):
     host = ReplayHost(MACHINES / name)
-    detect(host)
-    assert len(host.asked) <= (7 if any("brew" in argv[0] or argv[0] == "sw_vers" for argv in host.asked) else 2)
+    facts = detect(host)
+    assert len(host.asked) <= (7 if facts.init is Init.LAUNCHD else 3 if facts.homebrew else 2)
     about = tomllib.loads((MACHINES / name / "about.toml").read_text(encoding="utf-8"))
     assert about["kind"] in ("recorded", "composed")
     assert about["date"]
@@ -212,7 +212,10 @@ def test_homebrew_beside_another_manager():
     assert facts.manager == "apt"
     assert facts.homebrew is not None
     assert (facts.homebrew.prefix, facts.homebrew.session) == ("/home/linuxbrew/.linuxbrew", False)
-    assert look("fedora-43-linuxbrew").homebrew is not None
+    assert facts.homebrew.candidates == ()
+    asked = detect(ReplayHost(MACHINES / "fedora-43-linuxbrew"), brew=True).homebrew
+    assert asked is not None
+    assert [each.package for each in asked.candidates] == ["rabbitmq", "erlang@28"]
 
 
 def test_without_offers_apt_is_not_asked():

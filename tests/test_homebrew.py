@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from offers import never
 
+from rmqsetup import cli
 from rmqsetup.catalog import load
+from rmqsetup.cli import reading
+from rmqsetup.cli.session import Session
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import Candidate, Facts, Keg, detect
 from rmqsetup.errors import NetworkError, UnsupportedError
@@ -21,6 +25,7 @@ from rmqsetup.plan import Plan
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import resolve
 from rmqsetup.settings import Setting
+from rmqsetup.show.terminal import Terminal
 from rmqsetup.steps import Phase
 from rmqsetup.steps.file import File
 from rmqsetup.steps.flags import Flags, parse
@@ -35,7 +40,7 @@ OFFERED = ("rabbitmq", "erlang@28")
 
 
 def look(name: str) -> Facts:
-    return detect(ReplayHost(MACHINES / name))
+    return detect(ReplayHost(MACHINES / name), brew=True)
 
 
 def offering(rabbitmq: str, erlang: str, name: str = MAC) -> Facts:
@@ -104,6 +109,21 @@ def test_an_intel_mac_is_told_that_its_time_is_over():
     assert not any("Intel" in words for words in decide(look(LINUX), Request(source="brew")).warnings)
 
 
+def test_another_rabbitmq_beside_it_is_told():
+    facts = look(MAC)
+    both = replace(facts, packages=look("macos-15-macports").packages)
+    assert any("RabbitMQ 3.11.15 of MacPorts" in words for words in decide(both).warnings)
+    assert not any("as well" in words for words in decide(facts).warnings)
+
+
+def test_a_homebrew_from_before_its_services_is_told():
+    facts = look(MAC)
+    assert facts.homebrew is not None
+    old = replace(facts, homebrew=replace(facts.homebrew, version="4.2.0"))
+    assert any("brew update" in words for words in decide(old).warnings)
+    assert not any("brew update" in words for words in decide(facts).warnings)
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
@@ -140,6 +160,32 @@ def test_refusals_name_what_to_do(name, words, hint):
     error = refusal(look(name))
     assert words in error.message
     assert hint in error.hint
+
+
+@pytest.mark.parametrize("name", ["macos-26-without-brew", "macos-15-macports", "macos-26-anothers-brew", "macos-13"])
+@pytest.mark.parametrize("line", ["install --yes", "plan", "versions"])
+def test_nobody_is_asked_for_a_password_on_a_mac(name, line, tmp_path):
+    words = reading.read(tuple(line.split()))
+    assert words is not None
+    out, err = io.StringIO(), io.StringIO()
+    session = Session(words, Terminal(out, err), ReplayHost(MACHINES / name), state=tmp_path, root=False)
+    assert cli.carry_out(session) == (0 if line == "versions" else 3)
+    assert "sudo" not in out.getvalue() + err.getvalue()
+
+
+def test_where_receipts_are():
+    words = reading.read(("history",))
+    assert words is not None
+    terminal = Terminal(io.StringIO(), io.StringIO())
+
+    def state(name: str, words=words) -> str:
+        return str(Session(words, terminal, ReplayHost(MACHINES / name)).state)
+
+    assert state(MAC) == "/opt/homebrew/var/lib/rmqsetup"
+    assert state("macos-15-macports") == state("debian-13") == state(LINUX) == "/var/lib/rmqsetup"
+    wanted = reading.read(("plan", "--source", "brew"))
+    assert wanted is not None
+    assert state(LINUX, wanted) == "/home/linuxbrew/.linuxbrew/var/lib/rmqsetup"
 
 
 def test_macports_users_are_offered_homebrew_and_the_archive():

@@ -102,10 +102,10 @@ WAIT = Option(
 SOURCE = Option(
     "source",
     ("--source",),
-    "Where packages come from: team (Team RabbitMQ's repository), distro (the distribution's own), mirror=URL, "
-    "or auto: team where it serves this machine and answers, else distro.",
+    "Where packages come from: team (Team RabbitMQ's repository), distro (the distribution's own), brew (Homebrew), "
+    "mirror=URL, or auto: team where it serves this machine and answers, else distro; on a Mac, brew.",
     "WHERE",
-    offered=("auto", "team", "distro", "mirror="),
+    offered=("auto", "team", "distro", "brew", "mirror="),
 )
 KEY = Option("key", ("--key",), "The key that signs a mirror of your own.", "FILE|URL")
 FINGERPRINT = Option("fingerprint", ("--fingerprint",), "The 40 hex digits of that key.", "FPR")

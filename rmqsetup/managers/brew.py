@@ -37,6 +37,11 @@ TRANSACTION_SECONDS = 3600.0
 _BUSY = ("has already locked", "Another active Homebrew")
 
 
+_HOLDERS = """ps -axww -o pid= -o command= | while read -r process words; do
+    case $words in *"$1/"*/brew.r[b]" "*) echo "$1 is held by process $process (brew ${words##*/brew.rb })" ;; esac
+done"""
+
+
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A formula as `brew info` has it; `version` is the whole of it, with a revision such as 4.3.6_1."""
@@ -138,6 +143,10 @@ class Brew:
         """Say why Homebrew would not even begin."""
         return _error("Homebrew cannot install what was resolved", problem, hint)
 
+    def holders(self) -> Command:
+        """Look for programs of this Homebrew, which is a script of Ruby's."""
+        return Command(("sh", "-c", _HOLDERS, "holders", self.prefix))
+
     @property
     def unfinished(self) -> str:
         """Nothing: a formula is poured beside its place, and moved there when it is whole."""
@@ -147,9 +156,6 @@ class Brew:
         """Return the command a person types; Homebrew's word for a hold is a pin."""
         words = {Deed.RELEASE: "unpin", Deed.REMOVE: "uninstall", Deed.LOOK: "info"}
         return " ".join(("brew", words[deed], *names))
-
-    def holders(self) -> None:
-        """Nobody to ask: brew says itself which of its processes has the lock."""
 
     def stamp(self, name: str) -> str:
         """Return the receipt of the version that is linked, written at every pouring."""

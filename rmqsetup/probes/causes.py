@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from rmqsetup.host import Host
+from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import ports
 
 _KNOWN = (
@@ -17,15 +18,15 @@ _KNOWN = (
     ),
     (
         r"[Cc]ookie file (\S+) must be accessible by owner only",
-        "chown rabbitmq: {0} && chmod 400 {0}",
+        "{own}chmod 400 {0}",
     ),
     (
         r"Error when reading (\S*\.erlang\.cookie): eacces",
-        "chown rabbitmq: {0} && chmod 400 {0}",
+        "{own}chmod 400 {0}",
     ),
     (
         r"Conf file attempted to set unknown variable: (\S+)",
-        "take {0} out of /etc/rabbitmq/rabbitmq.conf or conf.d, or enable the plugin it belongs to",
+        "take {0} out of {config}/rabbitmq.conf or conf.d, or enable the plugin it belongs to",
     ),
 )
 """Words of RabbitMQ 3.10, 4.0 and 4.3 as they were seen when the fault was made on a machine, and what mends it."""
@@ -34,12 +35,13 @@ _TAKEN = re.compile(r"eaddrinuse|address already in use")
 _PORT = re.compile(r"acceptor,\{[\d,]+\},(\d+)\}|\{port,(\d+)\}|\bport (\d+)|:(\d{4,5})\b")
 
 
-def remedy(host: Host, words: tuple[str, ...]) -> str:
+def remedy(host: Host, words: tuple[str, ...], its: Layout = SYSTEM) -> str:
     """Return what to type or look at for the first cause that the last words of a node name, or nothing."""
     text = "\n".join(words)
     for pattern, advice in _KNOWN:
         if found := re.search(pattern, text):
-            return advice.format(*found.groups())
+            own = f"chown {its.user}: {found[1]} && " if its.user else ""
+            return advice.format(*found.groups(), own=own, config=its.config)
     for line in filter(_TAKEN.search, words):
         if found := _PORT.search(line):
             return _port(host, int(next(filter(None, found.groups()))))
