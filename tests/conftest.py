@@ -18,4 +18,4 @@ if HERE not in sys.path:
 settings.register_profile("dev", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
-settings.register_profile("deep", settings.get_profile("dev"), max_examples=600)
+settings.register_profile("deep", settings.get_profile("dev"), max_examples=1500)

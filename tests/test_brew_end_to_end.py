@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,13 +70,15 @@ class Desk:
     @property
     def runs(self) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError, ValueError):
-            os.kill(int((self.prefix / "pid").read_text()), 0)
-            return True
+            return bool(Path(f"/proc/{int((self.prefix / 'pid').read_text())}/cmdline").read_bytes())
         return False
 
     def end(self) -> None:
         with suppress(FileNotFoundError, ProcessLookupError, ValueError):
-            os.kill(int((self.prefix / "pid").read_text()), signal.SIGKILL)
+            number = int((self.prefix / "pid").read_text())
+            os.kill(number, signal.SIGKILL)
+            while Path(f"/proc/{number}/cmdline").read_bytes():  # empty of one that nobody reaps
+                time.sleep(0.05)
 
 
 @pytest.fixture(params=[True, False], ids=["session", "no-session"])
