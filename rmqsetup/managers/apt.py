@@ -19,6 +19,8 @@ _ENVIRONMENT = (
 _CONFFILES = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
 _PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20", "-o", "Acquire::Retries=1")
 _QUIETLY = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE)
+_HALF_UNPACKED = ("-o", "Dpkg::Options::=--force-remove-reinstreq")
+"""A package that was killed while it was unpacked has to be unpacked again before dpkg removes it, unless told."""
 _BUSY = ("Could not get lock", "is another process using it")
 _LIST = ("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n")
 
@@ -78,7 +80,8 @@ class Apt:
 
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install (the start of the service refused meanwhile) or purge (data directories kept)."""
-        run = _apt(*_QUIETLY, *_words(wish), lock_timeout=wish.lock_timeout)
+        words = (*(_HALF_UNPACKED if wish.purge else ()), *_words(wish))
+        run = _apt(*_QUIETLY, *words, lock_timeout=wish.lock_timeout)
         return (_guarded(run, wish.hold_back, wish.keep, purge=bool(wish.purge)),)
 
     def mend(self, hold_back: str) -> Command:
