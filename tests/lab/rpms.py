@@ -6,6 +6,7 @@ How the repositories are served belongs to `yum`, the machines that install them
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -196,7 +197,8 @@ def layer(lab: Lab, suite: str, trust: Trust) -> Layer:
     """Return the layer in which the repositories of a suite are; built once, half a minute."""
     specs = (*releases(), PLUGIN, LOGROTATE, *(spec for _, _, inside in SETS for spec in inside), *stand_ins(OWN))
     keys = (trust.good.fingerprint, trust.wrong.fingerprint, trust.expired.fingerprint, trust.distribution.fingerprint)
-    text = repr((SCRIPT.read_text(), UNIT, tuple(spec.text for spec in specs), SETS, keys))
+    made_by = inspect.getsource(_Workshop)
+    text = repr((SCRIPT.read_text(), made_by, UNIT, tuple(spec.text for spec in specs), SETS, keys))
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def build(machine: Machine) -> None:
@@ -225,7 +227,10 @@ class _Workshop:
             self._set(f"/srv/rpm/sets/{name}", key, inside)
         self._sh("index", "/srv/rpm/empty")
         self.machine.run(
-            "sh", "-c", "gpgconf --homedir /build/gnupg --kill all; rm -rf /build /var/lib/apt/lists/*", check=True
+            "sh",
+            "-c",
+            "gpgconf --homedir /build/gnupg --kill all; rm -rf /build /var/lib/apt/lists/* /var/cache/apt/*",
+            check=True,
         )
 
     def _sh(self, *words: str) -> str:
