@@ -217,7 +217,7 @@ def _packages(step: Packages) -> Iterator[str]:
             f"if {lacking}; then\n"
             f'    if [ -e {its.unfinished} ] || [ -n "$(dpkg --audit)" ]; then\n'
             f"        say 'finish what was interrupted'\n"
-            f"        {_typed(its.mend(step.hold_back), patiently)} || :\n"
+            f"        {_typed(its.mend(wish), patiently)} || :\n"
             "    fi\n"
             "    say 'fetch the indices'\n"
             f"    {_typed(its.refresh(step.lock_timeout), patiently)} ||\n"

@@ -104,7 +104,7 @@ def test_commands():
     assert BREW.refresh(5).weighed
     assert BREW.hold(("rabbitmq",)).argv[1:] == ("pin", "rabbitmq")
     assert BREW.release(("rabbitmq",)).argv[1:] == ("unpin", "rabbitmq")
-    assert BREW.mend("rabbitmq").argv[1:] == ("link", "rabbitmq")
+    assert BREW.mend(Wish(hold_back="rabbitmq")).argv[1:] == ("link", "rabbitmq")
     assert BREW.complete(wish).argv == install.argv
     assert BREW.stamp("rabbitmq") == "/opt/homebrew/opt/rabbitmq/INSTALL_RECEIPT.json"
     assert isinstance(manager("brew", "/x"), brew.Brew)

@@ -119,8 +119,8 @@ class Manager(Protocol):
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install or purge."""
 
-    def mend(self, hold_back: str) -> Command:
-        """Finish what an interrupted transaction left half configured, as far as that goes."""
+    def mend(self, wish: Wish) -> Command:
+        """Put back what a killed transaction of ours left, and configure what it left half configured."""
 
     def complete(self, wish: Wish) -> Command:
         """Install what packages that an interrupted transaction left unpacked still lack."""
@@ -146,6 +146,10 @@ class Manager(Protocol):
     @property
     def unfinished(self) -> str:
         """A file that is there while a transaction that was cut has not been finished; empty where there is none."""
+
+    @property
+    def note(self) -> str:
+        """A file that is there while a transaction of ours has not put everything back; empty where there is none."""
 
     def stamp(self, name: str) -> str:
         """Return a file that is written whenever the package is unpacked."""

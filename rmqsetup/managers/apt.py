@@ -84,7 +84,7 @@ class Apt:
         run = _apt(*_QUIETLY, *words, lock_timeout=wish.lock_timeout)
         return (_guarded(run, wish.hold_back, wish.keep, purge=bool(wish.purge)),)
 
-    def mend(self, hold_back: str) -> Command:
+    def mend(self, wish: Wish) -> Command:
         """Run `dpkg --configure -a`, the start of the service refused meanwhile.
 
         It fails where a package was unpacked before what it depends on: then there is more to do, not an end.
@@ -95,7 +95,7 @@ class Apt:
             timeout=TRANSACTION_SECONDS,
             busy=_BUSY,
         )
-        return replace(_guarded(run, hold_back, (), purge=False), weighed=True)
+        return replace(_guarded(run, wish.hold_back, wish.keep, purge=False), weighed=True)
 
     def complete(self, wish: Wish) -> Command:
         """Run `apt-get --fix-broken install` without names: names have to mend all that is broken, or apt refuses."""
@@ -140,6 +140,11 @@ class Apt:
     def unfinished(self) -> str:
         """The first of dpkg's notes since its last checkpoint: apt refuses to begin as long as there are any."""
         return "/var/lib/dpkg/updates/0000"
+
+    @property
+    def note(self) -> str:
+        """What transaction.sh writes before it sets anything aside, and removes when all is back."""
+        return "/var/lib/misc/rmqsetup-transaction"
 
     def stamp(self, name: str) -> str:
         """Return dpkg's list of the package's files, written at every unpacking."""

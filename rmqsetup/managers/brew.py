@@ -117,9 +117,9 @@ class Brew:
         doomed = tuple(path for path in data if path not in wish.keep) if FORMULA in wish.purge and wish.keep else ()
         return (*commands, *((Command(("rm", "-rf", "--", *doomed)),) if doomed else ()))
 
-    def mend(self, hold_back: str) -> Command:
+    def mend(self, wish: Wish) -> Command:
         """Link a formula that was poured and not linked, which is what an install that was cut can leave."""
-        command = self._run("link", hold_back)
+        command = self._run("link", wish.hold_back)
         return Command(command.argv, env=command.env, timeout=command.timeout, busy=command.busy, weighed=True)
 
     def complete(self, wish: Wish) -> Command:
@@ -150,6 +150,11 @@ class Brew:
     @property
     def unfinished(self) -> str:
         """Nothing: a formula is poured beside its place, and moved there when it is whole."""
+        return ""
+
+    @property
+    def note(self) -> str:
+        """Nothing is set aside."""
         return ""
 
     def typed(self, deed: Deed, names: tuple[str, ...]) -> str:

@@ -72,7 +72,7 @@ class Dnf:
             for purge, words in zip(purges, _words(wish), strict=True)
         )
 
-    def mend(self, hold_back: str) -> Command:  # noqa: ARG002 - nothing starts by itself
+    def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself
         """Remove older versions that a cut transaction left beside the newer ones."""
         return replace(rpm.script("mend", timeout=rpm.TRANSACTION_SECONDS), weighed=True)
 
@@ -103,6 +103,11 @@ class Dnf:
     @property
     def unfinished(self) -> str:
         """Our own note: rpm has none."""
+        return rpm.BEGUN
+
+    @property
+    def note(self) -> str:
+        """The same: what was cut there is what there is to put in order."""
         return rpm.BEGUN
 
     def holders(self) -> None:

@@ -20,11 +20,12 @@ while [ "$1" != -- ]; do
 done
 shift
 policy=/usr/sbin/policy-rc.d
+note=/var/lib/misc/rmqsetup-transaction # is there as long as something has to be put back
 mark=rmqsetup-transaction-$$
 
 # shellcheck disable=SC2016
 restore='
-mark=$1 policy=$2; shift 2
+mark=$1 policy=$2 note=$3; shift 3
 if grep -q "$mark" "$policy" 2>/dev/null; then rm -f "$policy"; fi
 if [ -e "$policy.rmqsetup-kept" ] && [ ! -e "$policy" ]; then mv "$policy.rmqsetup-kept" "$policy"; fi
 for directory; do
@@ -34,19 +35,21 @@ for directory; do
     for file in "$directory"/*-env.conf; do grep -qs "^[^#]" "$file" || rm -f "$file"; done
     rmdir "$directory" 2>/dev/null
 done
+rm -f "$note"
 '
 # shellcheck disable=SC2086
-put_back() { sh -c "$restore" put-back "$1" "$policy" $directories; }
+put_back() { sh -c "$restore" put-back "$1" "$policy" "$note" $directories; }
 
 put_back rmqsetup-transaction-
 # shellcheck disable=SC2016,SC2086
 setsid sh -c 'while kill -0 "$1" 2>/dev/null; do sleep 0.3; done; shift; restore=$1; shift; eval "$restore"' \
-    sentinel $$ "$restore" "$mark" "$policy" $directories </dev/null >/dev/null 2>&1 &
+    sentinel $$ "$restore" "$mark" "$policy" "$note" $directories </dev/null >/dev/null 2>&1 &
 sentinel=$!
 trap 'kill "$sentinel" 2>/dev/null; put_back "$mark"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+: >"$note"
 
 if [ "$service" != - ]; then
     [ ! -e "$policy" ] || mv "$policy" "$policy.rmqsetup-kept"

@@ -21,8 +21,8 @@ class Packages:
     packages that may go. `keep` are directories that a purge must not delete, `hold_back` the service whose start
     is refused meanwhile.
     With `survey` the first look is at what is installed, and the indices are fetched before anything is
-    installed; without it the transaction is simulated and checked. `present`, `interrupted` and `transaction` are
-    observed only. `prefix` is where a manager that is not the system's lives.
+    installed; without it the transaction is simulated and checked. `present`, `interrupted`, `unsettled` and
+    `transaction` are observed only. `prefix` is where a manager that is not the system's lives.
     """
 
     manager: str
@@ -43,6 +43,7 @@ class Packages:
     survey: bool = True
     present: tuple[Present, ...] = ()
     interrupted: bool = False
+    unsettled: bool = False
     transaction: Transaction | None = None
     prefix: str = ""
 
@@ -58,13 +59,14 @@ class Packages:
 
     def query(self) -> tuple[Look, ...]:
         """List what is installed, and simulate the transaction once it is known."""
-        trace = self._manager.unfinished
-        looks: tuple[Look, ...] = (self._manager.list_command(), *((Read(trace),) if trace else ()))
+        looks: tuple[Look, ...] = (self._manager.list_command(), *map(Read, self._traces))
         return looks if self.survey else (*looks, self._manager.simulate(self.wish()))
 
     def observe(self, answers: tuple[Answer, ...]) -> Packages:
         """Return the packages as they are."""
         results = [answer for answer in answers if isinstance(answer, Result)]
+        files = zip(self._traces, answers[1:], strict=False)
+        traces = [path for path, file in files if isinstance(file, FileState)]
         present = self._manager.parse_list(results[0].stdout)
         installed = {p.name: p.version for p in present if p.state is State.INSTALLED}
         known = {p.name for p in present}
@@ -74,7 +76,8 @@ class Packages:
             absent=tuple(name for name in self.absent if name not in known),
             hold=tuple(p.name for p in present if p.held),
             present=present,
-            interrupted=any(isinstance(a, FileState) for a in answers) or any(p.state is State.BROKEN for p in present),
+            interrupted=bool(traces) or any(p.state is State.BROKEN for p in present),
+            unsettled=self._manager.note in traces,
             transaction=self._manager.parse_simulation(results[1]) if len(results) > 1 else None,
         )
 
@@ -87,7 +90,7 @@ class Packages:
         missing = tuple(p for p in self.want if not _there(p, observed.want))
         gone = tuple(name for name in self.absent if name not in observed.absent)
         if not missing and not gone:
-            return self._marks(observed)
+            return self._settle() if observed.unsettled else self._marks(observed)
         leading = sorted(gone, key=lambda name: not _matches(name, (self.hold_back, *self.family)))
         phrases = (_phrase("install", map(str, missing)), _phrase("purge", tuple(leading)))
         words = " and ".join(filter(None, phrases))
@@ -119,6 +122,10 @@ class Packages:
     def _manager(self) -> Manager:
         return manager(self.manager, self.prefix)
 
+    @property
+    def _traces(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(filter(None, (self._manager.unfinished, self._manager.note))))
+
     def wish(self) -> Wish:
         """Return what the manager is asked for."""
         return Wish(
@@ -134,10 +141,15 @@ class Packages:
     def _prepare(self, observed: Packages, *, installs: bool) -> tuple[Action, ...]:
         """Return what comes before the simulation: mending what was interrupted, and fresh indices."""
         its, broken = self._manager, observed.interrupted
-        mend = (its.mend(self.hold_back),) if broken else ()
+        mend = (its.mend(self.wish()),) if broken else ()
         refresh = (its.refresh(self.lock_timeout),) if installs else ()
         complete = (its.complete(self.wish()),) if broken and installs else ()
         return (*mend, *refresh, *complete)
+
+    def _settle(self) -> Change:
+        """Put back what a transaction of ours that was killed had set aside."""
+        mend = self._manager.mend(self.wish())
+        return Change((mend,), None, "put back what a killed run had set aside", then=self, disturbs=self.hold_back)
 
     def _marks(self, observed: Packages) -> Change:
         """Set and lift holds, when everything is installed as wished."""

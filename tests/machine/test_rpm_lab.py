@@ -117,7 +117,7 @@ def test_what_a_cut_transaction_leaves_is_seen_and_mended(start_rpm):
     machine.run("sh", "-c", f"{over}; touch {rpm.BEGUN}", check=True)
     assert present(machine, its_manager)[SERVER].state is State.BROKEN
     assert machine.exists(its_manager.unfinished)
-    do(machine, its_manager.mend(SERVER), its_manager.complete(NOW))
+    do(machine, its_manager.mend(NOW), its_manager.complete(NOW))
     found = present(machine, its_manager)
     assert (found[SERVER].version, found["erlang"].version) == rpms.NOW
     assert {found[SERVER].state, found["erlang"].state} == {State.INSTALLED}
