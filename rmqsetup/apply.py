@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from rmqsetup.errors import ManagerError, NetworkError, NotConvergedError, RmqsetupError
-from rmqsetup.host import Action, Command, Host, Remove, Result, Write
+from rmqsetup.host import Action, Clear, Command, Host, Link, Remove, Result, Unpack, Write
 from rmqsetup.plan import Plan, observe, undo
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal
 from rmqsetup.steps import Change, Phase, Step
@@ -159,6 +159,12 @@ class _Run:
             self.host.write(action)
         elif isinstance(action, Remove):
             self.host.remove(action)
+        elif isinstance(action, Unpack):
+            self.host.unpack(action)
+        elif isinstance(action, Clear):
+            self.host.clear(action)
+        elif isinstance(action, Link):
+            self.host.link(action)
         else:
             self._run(action)
 

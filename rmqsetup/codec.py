@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STEPS = {"File": "rmqsetup.steps.file", "Packages": "rmqsetup.steps.packages", "Service": "rmqsetup.steps.service"}
+STEPS = {
+    "Archive": "rmqsetup.steps.archive",
+    "File": "rmqsetup.steps.file",
+    "Packages": "rmqsetup.steps.packages",
+    "Service": "rmqsetup.steps.service",
+}
 """Every kind of step by the name it has in data, and the module it lives in."""
 
 _TAG = "type"

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "rmqsetup"
 
 LAYERS = (
     ("__init__", "version", "host", "finding", "errors"),
-    ("steps", "catalog", "managers", "services", "probes", "openpgp"),
+    ("steps", "catalog", "managers", "services", "probes", "openpgp", "tarball"),
     (
         *("detect", "resolve", "plan", "keys", "indices", "export", "upgrade"),
         *("codec", "definitions", "network", "pairing", "recipe", "settings", "wishes"),
