@@ -25,7 +25,7 @@ LAYERS = (
     ("steps", "catalog", "managers", "services", "probes", "openpgp", "tarball"),
     (
         *("detect", "resolve", "plan", "keys", "indices", "export", "upgrade"),
-        *("codec", "definitions", "network", "pairing", "recipe", "settings", "wishes"),
+        *("codec", "definitions", "network", "pairing", "recipe", "releases", "settings", "wishes"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),
