@@ -192,7 +192,9 @@ class _Run:
 
 
 def _changed_files(outcomes: list[Outcome]) -> tuple[str, ...]:
-    return tuple(o.key.removeprefix("file:") for o in outcomes if o.status is Status.CHANGED)
+    """Return the paths of files that were changed, and of links to trees that were unpacked."""
+    changed = (o.key.partition(":") for o in outcomes if o.status is Status.CHANGED)
+    return tuple(path for kind, _, path in changed if kind in ("file", "archive"))
 
 
 def _roll_back(done: tuple[tuple[Step, Step], ...], host: Host, journal: Journal, watcher: Watcher) -> bool:

@@ -141,6 +141,7 @@ class Unpack:
     `source` is an archive on this machine whose bytes have the sha256 `digest`; everything in it is in the folder
     `top` (empty: at its root). It is unpacked as `through`, a path beside `path` that nobody else uses, synced,
     marked with the digest in `MARK`, and renamed. Where it is refused, those of `directories` that are empty go.
+    `finish` is a program of the tree with its arguments, run in it before it gets to its place.
     """
 
     path: str
@@ -149,6 +150,7 @@ class Unpack:
     top: str
     through: str
     directories: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

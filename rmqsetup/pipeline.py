@@ -5,6 +5,7 @@ Each stage is in its own module; how results look belongs to `show`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,18 @@ from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, UsageError
-from rmqsetup.host import Host
+from rmqsetup.host import Command, Host
 from rmqsetup.managers import apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource
 from rmqsetup.plan import Plan, undo
+from rmqsetup.prefix import CURRENT, Layout, Place, User, candidates
+from rmqsetup.prefix import build as build_below
+from rmqsetup.probes.address import NodeAddress, find_address
 from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import Answer, Ask, Resolution, Source, resolve
+from rmqsetup.steps import Step
+from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.wishes import DATA, SETTINGS, SOURCES, Ours, Retirement, build
@@ -31,6 +37,8 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
     facts = detect(host)
+    if request.source == "archive":
+        return _below_prefix(host, facts, request, left=ours(_readable(state)))
     if fresh:
         bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=())
         return build(resolve(bare, request, load(), ask(host)), bare, request, ours=Ours())
@@ -65,7 +73,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host))))
+        report.error.cause = "\n".join(filter(None, (report.error.cause, *_last_words(host, state))))
     return report
 
 
@@ -113,21 +121,54 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
         raise UsageError("rmqsetup has changed nothing on this machine that it could take back")
     plan = undo(tuple(step for receipt in chosen for step in receipt.inverses), "uninstall")
     if purge:
-        steps = (_without_keeping(step) if isinstance(step, Packages) else step for step in plan.steps)
+        steps = (_without_keeping(step) for step in plan.steps)
         plan = replace(plan, steps=tuple(steps))
     return plan, tuple(receipt.id for receipt in chosen)
 
 
-def _last_words(host: Host) -> tuple[str, ...]:
+def address(host: Host, state: Path) -> NodeAddress:
+    """Return where the node is that rmqsetup installed: below a prefix, or where packages have it."""
+    prefix = prefix_in_use(state)
+    if not prefix:
+        return find_address(host)
+    layout = Layout(prefix)
+    found = find_address(host, environment=f"{layout.config}/rabbitmq-env.conf")
+    return replace(found, cookie=layout.cookie, logs=layout.data[1], program=layout.program("rabbitmqctl"))
+
+
+def prefix_in_use(state: Path) -> str:
+    """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
+    entries = [entry.step for receipt in standing(_readable(state)) for entry in receipt.entries]
+    return next((step.prefix for step in reversed(entries) if isinstance(step, Archive)), "")
+
+
+def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:
+    """Return the plan of an install from archives."""
+    from rmqsetup import archives
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup" / "archives"
+    resolution = archives.resolve(facts, request, load(), host=host, cache=cache)
+    name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
+    user = User(name, group, home)
+    there = (path for path in candidates(request.archive.prefix, user) if host.peek(path))
+    folders = tuple(path for path in there if path not in left.directories)
+    return build_below(resolution, facts, request, ours=left, place=Place(user, folders))
+
+
+def _last_words(host: Host, state: Path) -> tuple[str, ...]:
     """Return what a node that would not start said last."""
-    from rmqsetup.probes.address import find_address
     from rmqsetup.probes.logs import last_words
 
-    return last_words(host, find_address(host).name)
+    return last_words(host, address(host, state))
 
 
-def _without_keeping(step: Packages) -> Packages:
-    return replace(step, keep=tuple(directory for directory in step.keep if directory not in DATA))
+def _without_keeping(step: Step) -> Step:
+    """Let the data of the node go with what holds them."""
+    if isinstance(step, Packages):
+        return replace(step, keep=tuple(directory for directory in step.keep if directory not in DATA))
+    if isinstance(step, Archive) and step.link == CURRENT:
+        return replace(step, data=(f"{step.prefix}/var",))
+    return step
 
 
 def _readable(state: Path) -> tuple[Receipt, ...]:

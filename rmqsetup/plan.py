@@ -15,6 +15,7 @@ from rmqsetup.host import Host, look
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import Resolution
 from rmqsetup.steps import AnyStep, Change, Step
+from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
@@ -89,7 +90,7 @@ def _item(step: Step, host: Host, earlier: tuple[Item, ...]) -> Item:
     try:
         observed: Step = observe(step, host)
         if isinstance(observed, Service):
-            files = tuple(item.step.path for item in earlier if isinstance(item.step, File))
+            files = tuple(item.step.key.partition(":")[2] for item in earlier if isinstance(item.step, File | Archive))
             disturbed = any(item.change.disturbs == observed.name for item in earlier)
             observed = observed.aged(observed.newer_than if disturbed else files)
         change = step.diff(observed)

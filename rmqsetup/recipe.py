@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from rmqsetup import definitions, settings
+from rmqsetup import archived, definitions, settings
+from rmqsetup.archived import NOTHING, Archived, placed_at
 from rmqsetup.codec import Problem, did_you_mean, salvage
 from rmqsetup.errors import UsageError
 from rmqsetup.settings import Setting
@@ -21,8 +22,8 @@ from rmqsetup.version import Wanted
 DEFINITIONS = "/etc/rabbitmq/definitions.json"
 """Where a node finds the definitions of a request."""
 
-SOURCES = ("auto", "team", "distro", "mirror")
-"""Where packages may come from; `auto` is the team's repository where it serves this machine, else the distribution."""
+SOURCES = ("auto", "team", "distro", "mirror", "archive")
+"""Where RabbitMQ may come from; `auto` is the team's repository where it serves this machine, else the distribution."""
 
 OPEN_FILES = range(1024, 1048576 + 1)
 """Limits that make sense: fewer and the node hardly boots, more and the kernel's default fs.nr_open refuses."""
@@ -48,8 +49,8 @@ class Request:
     """A broker as wished for.
 
     `source` is one of `SOURCES`; `mirror` a base URL, `key` a file or URL, `fingerprint` 40 hex digits in upper
-    case: all three with the source `mirror` only. `plugins` None leaves them as they are. `definitions` is the
-    absolute path of a file on this machine. `lock_timeout` is in seconds.
+    case: all three with the source `mirror` only, the last two also with `archive`. `plugins` None leaves them as they
+    are. `definitions` is the absolute path of a file on this machine. `lock_timeout` is in seconds.
     """
 
     rabbitmq: Wanted = _ANY
@@ -58,6 +59,7 @@ class Request:
     mirror: str = ""
     key: str = ""
     fingerprint: str = ""
+    archive: Archived = NOTHING
     plugins: tuple[str, ...] | None = None
     config: tuple[Setting, ...] = ()
     definitions: str = ""
@@ -81,6 +83,7 @@ class Overrides:
     source: str | None = None
     key: str | None = None
     fingerprint: str | None = None
+    archive: Archived = NOTHING
     plugins: str | None = None
     settings: tuple[str, ...] = ()
     definitions: str | None = None
@@ -136,6 +139,7 @@ class Recipe:
     rabbitmq: Release = Release()
     erlang: Release = Release()
     mirror: Mirror = Mirror()
+    archive: Archived = NOTHING
     config: Any = None
     limits: Limits = Limits()
     service: Running = Running()
@@ -166,13 +170,17 @@ def override(request: Request, overrides: Overrides) -> Request:
     rabbitmq, faults = _wish(overrides.rabbitmq, request.rabbitmq, ("rabbitmq",))
     erlang, more = _wish(overrides.erlang, request.erlang, ("erlang",))
     said = tuple(settings.typed(text) for text in overrides.settings)
+    request = _source(request, overrides)
     request = replace(
-        _source(request, overrides),
+        request,
         rabbitmq=rabbitmq,
         erlang=erlang,
+        archive=overrides.archive.beside(Path.cwd()).over(request.archive),
         plugins=request.plugins if overrides.plugins is None else _names(overrides.plugins),
         config=settings.merge(request.config, tuple(setting for setting, _ in said if setting)),
-        definitions=request.definitions if overrides.definitions is None else _place(overrides.definitions, Path.cwd()),
+        definitions=request.definitions
+        if overrides.definitions is None
+        else placed_at(overrides.definitions, Path.cwd()),
         open_files=request.open_files if overrides.open_files is None else overrides.open_files,
         start=request.start if overrides.start is None else overrides.start,
         enable=request.enable if overrides.enable is None else overrides.enable,
@@ -192,14 +200,14 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in _shelf().glob("*.toml")))
 
 
-def rabbitmq_conf(request: Request) -> str:
-    """Return the text of our file in /etc/rabbitmq/conf.d, empty when there is nothing to say.
+def rabbitmq_conf(request: Request, *, definitions: str = DEFINITIONS) -> str:
+    """Return the text of our file in conf.d, empty when there is nothing to say; `definitions` is where they will be.
 
     A node reads conf.d in the order of names, after rabbitmq.conf, and what comes later wins: seen on 3.10, 4.0, 4.3.
     """
     lines = [f"{setting.key} = {setting.value}\n" for setting in request.config]
     if request.definitions:
-        lines.append(f"load_definitions = {DEFINITIONS}\n")
+        lines.append(f"load_definitions = {definitions}\n")
     return "".join((_HEADER, *lines)) if lines else ""
 
 
@@ -259,13 +267,14 @@ def _request(written: Recipe, config: tuple[Setting, ...], folder: Path) -> tupl
     request = Request(
         rabbitmq=rabbitmq,
         erlang=erlang,
-        source=written.source or ("mirror" if written.mirror.url else "auto"),
+        source=written.source or ("mirror" if written.mirror.url else "archive" if written.archive.prefix else "auto"),
         mirror=written.mirror.url.rstrip("/"),
-        key=_place(written.mirror.key, folder),
+        key=placed_at(written.mirror.key, folder),
         fingerprint=_fingerprint(written.mirror.fingerprint),
+        archive=written.archive.beside(folder),
         plugins=None if written.plugins is None else tuple(dict.fromkeys(written.plugins)),
         config=config,
-        definitions=_place(written.definitions, folder),
+        definitions=placed_at(written.definitions, folder),
         open_files=written.limits.open_files,
         start=written.service.start,
         enable=written.service.enable,
@@ -293,8 +302,9 @@ def _source(request: Request, overrides: Overrides) -> Request:
         request = replace(
             request, source=name, mirror=url.rstrip("/") or kept.mirror, key=kept.key, fingerprint=kept.fingerprint
         )
+        request = replace(request, archive=request.archive if name == "archive" else NOTHING)
     if overrides.key is not None:
-        request = replace(request, key=_place(overrides.key, Path.cwd()))
+        request = replace(request, key=placed_at(overrides.key, Path.cwd()))
     if overrides.fingerprint is not None:
         request = replace(request, fingerprint=_fingerprint(overrides.fingerprint))
     return request
@@ -302,11 +312,6 @@ def _source(request: Request, overrides: Overrides) -> Request:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _place(text: str, folder: Path) -> str:
-    """Return an absolute path, or a URL as it is; empty stays empty."""
-    return text if not text or "://" in text else str((folder / Path(text).expanduser()).absolute())
 
 
 def _fingerprint(text: str) -> str:
@@ -343,7 +348,12 @@ def _judge(request: Request) -> Iterator[Problem]:
 
 def _complete(request: Request) -> Iterator[Problem]:
     """Say what does not go together, and what the named files hold."""
+    yield from archived.judge(request.archive, request.source)
     trust = {"url": request.mirror, "key": request.key, "fingerprint": request.fingerprint}
+    if request.source == "archive":
+        trust = {"url": request.mirror}
+        if bool(request.key) != bool(request.fingerprint):
+            yield Problem(("mirror",), "a key of your own that signs an archive needs both --key and --fingerprint")
     for name, value in trust.items():
         if request.source == "mirror" and not value:
             option = "--source mirror=URL" if name == "url" else f"--{name}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from rmqsetup import pairing
+from rmqsetup import guard, pairing
 from rmqsetup.catalog import Catalog, Distribution, Placement, Refusal
 from rmqsetup.catalog import Repository as Row
 from rmqsetup.detect import Facts
@@ -20,6 +20,7 @@ from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
+from rmqsetup.releases import Proven
 from rmqsetup.version import Precision, Wanted, upstream
 
 SERVER = "rabbitmq-server"
@@ -77,8 +78,9 @@ class Served:
 class Resolution:
     """What was decided, and why. `rabbitmq` and `erlang` are versions, or a series where only that is known yet.
 
-    `source` is team, mirror, distro, or installed when what is there already is as wished. `notice` is the
-    one plain line about a fallback. `origins` are patterns of where packages of the family come from.
+    `source` is team, mirror, distro, archive, or installed when what is there already is as wished. `notice` is the
+    one plain line about a fallback. `origins` are patterns of where packages of the family come from. `archives` are
+    those to be unpacked; `erl` is the folder of the Erlang that is used with them, empty for that of an archive.
     """
 
     distribution: Distribution
@@ -89,6 +91,8 @@ class Resolution:
     origins: tuple[str, ...] = ()
     served: tuple[Served, ...] = ()
     key: Key | None = None
+    archives: tuple[Proven, ...] = ()
+    erl: str = ""
     notice: str = ""
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -124,7 +128,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resol
     Raises `UnsupportedError` when the machine or the wish is not to be had, with what would work instead;
     `NetworkError` when the one source that was asked for does not answer; `TrustError` from `ask`.
     """
-    case = _Case(facts, request, catalog, _place(facts, catalog))
+    case = _Case(facts, request, catalog, place(facts, catalog))
     found = _installed(case) or _guard(_choose(case, ask), case)
     return replace(found, warnings=(*found.warnings, *_strays(facts)))
 
@@ -172,17 +176,18 @@ def source_of(facts: Facts, request: Request, distribution: Distribution, catalo
     return Source("team", "Team RabbitMQ's repository", mirrors, repositories, key.fingerprint, key_id=key.id)
 
 
-def _place(facts: Facts, catalog: Catalog) -> Placement:
-    place = catalog.place(facts.os)
-    if isinstance(place, Refusal):
-        raise UnsupportedError(place.reason, hint=place.hint)
-    if facts.manager != place.distribution.manager:
+def place(facts: Facts, catalog: Catalog) -> Placement:
+    """Return the row a machine belongs to; raises `UnsupportedError` where it has none."""
+    found = catalog.place(facts.os)
+    if isinstance(found, Refusal):
+        raise UnsupportedError(found.reason, hint=found.hint)
+    if facts.manager != found.distribution.manager:
         raise UnsupportedError(
-            f"{place.distribution.name} has {place.distribution.manager}, and this machine has not",
+            f"{found.distribution.name} has {found.distribution.manager}, and this machine has not",
             looked_at=(facts.manager or "no package manager",),
-            hint=f"install {place.distribution.manager} first",
+            hint=f"install {found.distribution.manager} first",
         )
-    return place
+    return found
 
 
 def _installed(case: _Case) -> Resolution | None:
@@ -354,24 +359,8 @@ def _guard(resolution: Resolution, case: _Case) -> Resolution:
     server = case.facts.package(SERVER)
     if not server or server.state is State.CONFIGURATION:
         return resolution
-    here, there = upstream(server.version), resolution.rabbitmq
-    if case.catalog.can_upgrade(rabbitmq=here, to=there):
-        return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {here} is installed now"))
-    keep = "keep the installed series, or uninstall first (the data are kept aside)"
-    hops = case.catalog.hops(rabbitmq=here, to=there)
-    if len(hops) < 2:
-        raise UnsupportedError(
-            f"RabbitMQ {here} cannot become {there}",
-            cause="no supported upgrade leads there, and a node never starts on the data of a newer release",
-            hint=keep,
-        )
-    row = case.catalog.series_named(hops[0])
-    first = row.upgrades_from_release if row and len(hops) == 2 else hops[1]
-    raise UnsupportedError(
-        f"RabbitMQ {here} cannot become {there} in one step",
-        cause=f"RabbitMQ goes from series to series: {' → '.join(hops)}",
-        hint=f"go to {first} first: --rabbitmq {first}; or {keep}",
-    )
+    reason = guard.passed(upstream(server.version), resolution.rabbitmq, case.catalog)
+    return replace(resolution, reasons=(*resolution.reasons, reason))
 
 
 def _silence(surveys: tuple[Survey, ...]) -> str:

@@ -169,7 +169,7 @@ class _Climb:
     def last_words(self) -> tuple[str, ...]:
         since = self.unit.since if self.unit else 0.0
         running = self.settled or self.status is not None
-        return logs.last_words(self.host, self.target.address.name, since=since, running=running)
+        return logs.last_words(self.host, self.target.address, since=since, running=running)
 
 
 Step = Callable[[_Climb], tuple[str, ...]]

@@ -24,8 +24,9 @@ LAYERS = (
     ("__init__", "version", "host", "finding", "errors"),
     ("steps", "catalog", "managers", "services", "probes", "openpgp", "tarball"),
     (
-        *("detect", "resolve", "plan", "keys", "indices", "export", "upgrade"),
+        *("detect", "guard", "resolve", "plan", "keys", "indices", "export", "upgrade"),
         *("codec", "definitions", "network", "pairing", "recipe", "releases", "settings", "wishes"),
+        *("archived", "archives", "prefix"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),

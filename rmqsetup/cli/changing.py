@@ -47,12 +47,12 @@ def take_back(session: Session, plan: Plan, names: tuple[str, ...], *, purge: bo
 
     with session.terminal.meanwhile("Looking at what is there …"):
         seen = preview(plan, session.host)
-        doomed = remains(session.host, session.state) if purge else None
+        doomed = remains(session.host, session.state, plan) if purge else None
     agreed(session, seen)
     if doomed and doomed.directories and not session.agreed(ending.purge_question(doomed)):
         raise StoppedError("stopped, nothing was changed", hint="without --purge the data stay")
     report = carried_out(session, plan, names)
-    left = remains(session.host, session.state)
+    left = remains(session.host, session.state, plan)
     return Answer(
         plan.title,
         lambda: ending.taken_back(report, left, session.terminal),

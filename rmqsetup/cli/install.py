@@ -28,7 +28,10 @@ def run(session: Session) -> Answer:
 
     if session.words.recipe != "-":
         session.request()  # a mistake in it is told before sudo asks for a password
-    session.become_root()
+    if session.is_archive:
+        session.keep_own_receipts()
+    else:
+        session.become_root()
     with session.terminal.meanwhile("Looking at this machine and at what is offered for it …"):
         plan = prepare(session.host, session.request(), state=session.state)
         seen = preview(plan, session.host)

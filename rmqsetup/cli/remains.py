@@ -12,22 +12,27 @@ from rmqsetup.host import Command
 
 if TYPE_CHECKING:
     from rmqsetup.host import Host
+    from rmqsetup.plan import Plan
     from rmqsetup.show.ending import Remains
 
 USER = "rabbitmq"
 
 
-def remains(host: Host, state: Path) -> Remains:
-    """Return what is there of the broker beside its packages, with sizes in bytes."""
+def remains(host: Host, state: Path, plan: Plan) -> Remains:
+    """Return what is there of the broker beside its packages or trees, with sizes in bytes."""
+    from rmqsetup.prefix import Layout
     from rmqsetup.show.ending import Directory, Remains
+    from rmqsetup.steps.archive import Archive
     from rmqsetup.wishes import DATA
 
-    there = tuple(path for path in DATA if host.names(path))
+    prefixes = dict.fromkeys(step.prefix for step in plan.steps if isinstance(step, Archive))
+    data = (path for prefix in prefixes for path in Layout(prefix).data)
+    there = tuple(path for path in (data if prefixes else DATA) if host.names(path))
     sizes = dict(map(_size, host.run(Command(("du", "-sk", "--", *there))).stdout.splitlines())) if there else {}
     users = host.read("/etc/passwd")
     return Remains(
         tuple(Directory(path, sizes.get(path, 0)) for path in there),
-        user=USER if users and f"\n{USER}:" in f"\n{users.text}" else "",
+        user=USER if not prefixes and users and f"\n{USER}:" in f"\n{users.text}" else "",
         receipts=str(state / "receipts") if host.names(str(state / "receipts")) else "",
     )
 

@@ -14,12 +14,18 @@ from rmqsetup.errors import StoppedError, UsageError
 if TYPE_CHECKING:
     from rmqsetup.cli.options import Words
     from rmqsetup.host import Host
+    from rmqsetup.probes.address import NodeAddress
     from rmqsetup.recipe import Request
     from rmqsetup.show.progress import Progress
     from rmqsetup.show.terminal import Terminal
 
 STATE = Path("/var/lib/rmqsetup")
 """Where receipts are; `receipt.STATE`, without the price of importing it."""
+
+
+def own_state() -> Path:
+    """Return where a plain user's receipts are."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rmqsetup"
 
 
 class Session:
@@ -53,9 +59,53 @@ class Session:
 
             elevate(self.host, self.terminal)
 
+    def become_owner(self) -> None:
+        """Go on as who made the changes there are to take back: this very user, or root."""
+        if not (self.root or any((own_state() / "receipts").glob("*.jsonl"))):
+            self.become_root()
+        self.keep_own_receipts()
+
+    def keep_own_receipts(self) -> None:
+        """Let receipts be in the user's own folder, where that is not root."""
+        if not self.root and self.state == STATE:
+            self.state = own_state()
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether an archive is asked for, which needs no root. A recipe on standard input is not looked into."""
+        words = self.words
+        if words.source is not None or words.recipe in (None, "-"):
+            return words.source == "archive"
+        return self.request().source == "archive"
+
+    def address(self) -> NodeAddress:
+        """Return where the node is: below a prefix where an archive was installed, else where packages have it."""
+        if self.has_prefix():
+            from rmqsetup.pipeline import address
+
+            return address(self.host, self.state)
+        from rmqsetup.probes.address import find_address
+
+        return find_address(self.host)
+
+    def has_prefix(self) -> bool:
+        """Tell whether rmqsetup installed an archive here; few bytes are read where it did not."""
+        for state in dict.fromkeys((self.state, *(() if self.root else (own_state(),)))):
+            try:
+                texts = [path.read_bytes() for path in (state / "receipts").glob("*.jsonl")]
+            except OSError:
+                continue
+            if any(b'"Archive"' in text for text in texts):
+                from rmqsetup.pipeline import prefix_in_use
+
+                self.state = state
+                return bool(prefix_in_use(state))
+        return False
+
     def request(self) -> Request:
         """Return the request: the recipe, and the options over it. Raises `UsageError`."""
         from rmqsetup import recipe
+        from rmqsetup.archived import Archived
 
         words = self.words
         overrides = recipe.Overrides(
@@ -64,6 +114,13 @@ class Session:
             source=words.source,
             key=words.key,
             fingerprint=words.fingerprint,
+            archive=Archived(
+                words.prefix or "",
+                words.archive or "",
+                words.erlang_archive or "",
+                words.erlang_digest or "",
+                words.service or "",
+            ),
             plugins=words.plugins,
             settings=words.settings,
             definitions=words.definitions,

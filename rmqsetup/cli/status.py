@@ -16,12 +16,12 @@ def run(session: Session) -> Answer:
     blocks publishers. What the node says of itself only root and the user rabbitmq may ask.
     """
     from rmqsetup.cli.verifying import unseen
-    from rmqsetup.probes.address import find_address
     from rmqsetup.show import status as screen
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.status import service_manager, status
 
-    found = status(session.host, find_address(session.host), service_manager=service_manager(session.host))
+    manager = "none" if session.has_prefix() else service_manager(session.host)
+    found = status(session.host, session.address(), service_manager=manager)
     return Answer(
         "status",
         lambda: screen.screen(found, session.terminal),

@@ -21,15 +21,14 @@ PAIR = ("rabbitmq-server", "erlang-base")
 
 def climb(session: Session, expected: tuple[Expectation, ...], *, level: int, silent: bool = False) -> Verification:
     """Verify the node of this machine to a level, telling each rung as it ends unless `silent`."""
-    from rmqsetup.probes.address import find_address
     from rmqsetup.show import verification as screen
     from rmqsetup.status import service_manager
     from rmqsetup.verify import Target, verify
 
     host, terminal = session.host, session.terminal
     target = Target(
-        find_address(host),
-        service_manager=service_manager(host),
+        session.address(),
+        service_manager="none" if session.has_prefix() else service_manager(host),
         expectations=expected,
         installed=installed,
     )
@@ -46,7 +45,8 @@ def installed_pair(session: Session) -> tuple[Expectation, ...]:
     """Expect RabbitMQ and Erlang to be installed, at whatever version."""
     from rmqsetup.verify import Expectation
 
-    return tuple(Expectation(name) for name in PAIR) if _has_packages(session.host) else ()
+    looked_after = _has_packages(session.host) and not session.has_prefix()
+    return tuple(Expectation(name) for name in PAIR) if looked_after else ()
 
 
 def unseen(session: Session, error: RmqsetupError | None) -> RmqsetupError | None:

@@ -135,7 +135,7 @@ class LocalHost:
 
     def unpack(self, unpack: Unpack) -> None:
         """Check an archive, unpack it beside its place, sync it, and put it in place."""
-        trees.unpack(unpack)
+        trees.unpack(unpack, self.run)
 
     def clear(self, clear: Clear) -> None:
         """Remove a tree, without what others have put there."""

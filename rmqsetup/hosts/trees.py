@@ -7,11 +7,11 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rmqsetup.errors import ConflictError, TrustError
-from rmqsetup.host import MARK, Clear, Kind, Link, Standing, Unpack
+from rmqsetup.errors import ConflictError, ManagerError, TrustError
+from rmqsetup.host import MARK, Clear, Command, Kind, Link, Result, Standing, Unpack
 from rmqsetup.hosts.disk import file_error, remove_empty, sync_directory
 from rmqsetup.tarball import Entry, entries, refused
 from rmqsetup.tarball import Kind as Entries
@@ -37,8 +37,11 @@ def peek(path: str) -> Standing | None:
     return Standing(Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER)
 
 
-def unpack(wish: Unpack) -> None:
-    """Check an archive, unpack it beside its place, sync it, and put it in place; leave nothing where that fails."""
+def unpack(wish: Unpack, run: Callable[[Command], Result]) -> None:
+    """Check an archive, unpack it beside its place, sync it, and put it in place; leave nothing where that fails.
+
+    `run` runs the archive's own finish.
+    """
     data = _checked(wish)
     through, path = Path(wish.through), Path(wish.path)
     try:
@@ -48,6 +51,8 @@ def unpack(wish: Unpack) -> None:
             through.mkdir(mode=0o755)
             through.chmod(0o755)
             _fill(through, entries(data, top=wish.top))
+            if wish.finish:
+                _finish(wish, run)
             _new(through / MARK, f"{wish.digest}\n".encode(), 0o644)
             _sync(through)
             os.rename(through, path)  # noqa: PTH104 - must not replace anything; a folder that is not empty it cannot
@@ -112,6 +117,13 @@ def _checked(wish: Unpack) -> bytes:
             hint="it changed since it was looked at: run the same command again",
         )
     return data
+
+
+def _finish(wish: Unpack, run: Callable[[Command], Result]) -> None:
+    script = 'cd "$1" && shift && exec "$@"'
+    result = run(Command(("sh", "-c", script, "sh", wish.through, *wish.finish), timeout=300))
+    if not result.ok:
+        raise ManagerError(f"{wish.finish[0]} of {wish.source} failed", cause=result.tail())
 
 
 def _fill(root: Path, tree: Iterator[Entry]) -> None:

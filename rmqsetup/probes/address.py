@@ -17,6 +17,9 @@ from rmqsetup.probes.wire import LOOPBACK, ProbeError
 COOKIE = "/var/lib/rabbitmq/.erlang.cookie"
 """Where the node's packages keep its cookie."""
 
+LOGS = "/var/log/rabbitmq"
+"""Where the node's packages let it write its logs."""
+
 ENVIRONMENT = "/etc/rabbitmq/rabbitmq-env.conf"
 """Where an administrator may rename the node."""
 
@@ -31,20 +34,25 @@ class CookieMissingError(ProbeError):
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """A node and how to reach it: full `name`, address of its machine, file of its cookie, port of epmd."""
+    """A node and how to reach it: full `name`, address of its machine, file of its cookie, port of epmd.
+
+    `logs` is the folder of its logs, `program` its own rabbitmqctl.
+    """
 
     name: str
     host: str = LOOPBACK
     cookie: str = COOKIE
     epmd_port: int = epmd.PORT
+    logs: str = LOGS
+    program: str = "rabbitmqctl"
 
 
-def find_address(host: Host) -> NodeAddress:
+def find_address(host: Host, *, environment: str = ENVIRONMENT) -> NodeAddress:
     """Return where the node of a host is, or will be once it is started.
 
     The name is `rabbit@` and the short host name, unless `rabbitmq-env.conf` says otherwise.
     """
-    settings = parse_environment(_text(host, ENVIRONMENT))
+    settings = parse_environment(_text(host, environment))
     name = settings.name or "rabbit"
     if "@" not in name:
         machine = _host_name(host)

@@ -26,7 +26,7 @@ def node_status(host: Host, address: NodeAddress) -> NodeStatus:
     if host.read(address.cookie) is None:
         raise CookieMissingError("the node has no Erlang cookie yet", cause=f"{address.cookie} does not exist")
     name = ("-n", address.name) + (("--longnames",) if "." in address.name.partition("@")[2] else ())
-    argv = ("rabbitmqctl", *name, "-q", "status", "--formatter", "json")
+    argv = (address.program, *name, "-q", "status", "--formatter", "json")
     result = host.run(Command(argv, timeout=DEADLINE))
     if result.ok:
         return parse_status(result.stdout, address.name)

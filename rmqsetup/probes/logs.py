@@ -9,8 +9,7 @@ import re
 from datetime import datetime
 
 from rmqsetup.host import Command, Host
-
-DIRECTORY = "/var/log/rabbitmq"
+from rmqsetup.probes.address import LOGS, NodeAddress
 
 LINES = 6
 """How many lines are worth showing."""
@@ -26,21 +25,22 @@ _NOISE = re.compile(
 """Continuations of crash reports, what every orderly stop and start says, and what is over."""
 
 
-def last_words(host: Host, node: str, *, since: float = 0.0, running: bool = False) -> tuple[str, ...]:
+def last_words(host: Host, address: NodeAddress, *, since: float = 0.0, running: bool = False) -> tuple[str, ...]:
     """Return the lines that tell of trouble since a moment (in seconds since the epoch), each with its file.
 
     A node that runs writes its own log. What kept one from starting is where its service writes, which
     is beside that log with Debian's unit and the journal with upstream's.
     """
+    node, logs = address.name, address.logs
     if running:
-        return _told(f"{node}.log", _tail(host, f"{node}.log"), since)
+        return _told(f"{node}.log", _tail(host, logs, f"{node}.log"), since)
     found = [
-        *_told("rabbitmq-server.log", _tail(host, "rabbitmq-server.log"), since),
-        *_told(f"{node}.log", _tail(host, f"{node}.log"), since),
+        *_told("rabbitmq-server.log", _tail(host, logs, "rabbitmq-server.log"), since),
+        *_told(f"{node}.log", _tail(host, logs, f"{node}.log"), since),
     ]
-    if _modified(host, "rabbitmq-server.error.log") >= since:
-        found += _told("rabbitmq-server.error.log", _tail(host, "rabbitmq-server.error.log"), 0.0)
-    if not found:
+    if _modified(host, logs, "rabbitmq-server.error.log") >= since:
+        found += _told("rabbitmq-server.error.log", _tail(host, logs, "rabbitmq-server.error.log"), 0.0)
+    if not found and logs == LOGS:
         found += _told("journal", _journal(host, since), 0.0)
     return tuple(found[:LINES])
 
@@ -76,9 +76,9 @@ def _told(name: str, text: str, since: float) -> tuple[str, ...]:
     return tuple(f"{name}: {line}" for line in relevant(text, since))
 
 
-def _tail(host: Host, name: str) -> str:
+def _tail(host: Host, logs: str, name: str) -> str:
     """Return the end of a log, however long it has grown."""
-    result = host.run(Command(("tail", "-n", "200", f"{DIRECTORY}/{name}"), timeout=10))
+    result = host.run(Command(("tail", "-n", "200", f"{logs}/{name}"), timeout=10))
     return result.stdout if result.ok else ""
 
 
@@ -87,6 +87,6 @@ def _journal(host: Host, since: float) -> str:
     return host.run(Command((*asked, "--since", f"@{int(since)}"), timeout=15)).stdout
 
 
-def _modified(host: Host, name: str) -> float:
-    result = host.run(Command(("stat", "-c", "%Y", f"{DIRECTORY}/{name}"), timeout=10))
+def _modified(host: Host, logs: str, name: str) -> float:
+    result = host.run(Command(("stat", "-c", "%Y", f"{logs}/{name}"), timeout=10))
     return float(result.stdout) + 1 if result.ok else -1.0

@@ -56,11 +56,23 @@ class ServiceManager(Protocol):
 
 
 def service_manager(name: str) -> ServiceManager:
-    """Return the service manager of that name: `systemd`, or `none` for everything that is not managed."""
+    """Return a service manager by its name.
+
+    That is `systemd`, `systemd-user`, `detached` (a node below a prefix that nothing looks after), or `none` for
+    everything that is not managed.
+    """
     if name == "systemd":
         from rmqsetup.services.systemd import Systemd
 
         return Systemd()
+    if name == "systemd-user":
+        from rmqsetup.services.systemd_user import UserSystemd
+
+        return UserSystemd()
+    if name == "detached":
+        from rmqsetup.services.detached import Detached
+
+        return Detached()
     from rmqsetup.services.none import Unmanaged
 
     return Unmanaged()

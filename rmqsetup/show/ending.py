@@ -36,7 +36,7 @@ def installed(report: Report, found: Verification | None, terminal: Terminal) ->
     head = wrapped(_headline(report.plan, found), terminal.width)
     if terminal.quiet:
         return head
-    return f"\n{head}\n\n{pairs(_places(report, found), terminal.width)}\n\nNext\n{columns(_next(found))}"
+    return f"\n{head}\n\n{pairs(_places(report, found), terminal.width)}\n\nNext\n{columns(_next(report.plan, found))}"
 
 
 def unchanged(plan: Plan, found: Verification | None) -> str:
@@ -152,21 +152,36 @@ def _seen(found: Verification | None) -> str:
 
 def _places(report: Report, found: Verification | None) -> tuple[tuple[str, str], ...]:
     from rmqsetup.steps.file import File
-    from rmqsetup.wishes import CONFIG, DATA
 
     status = found.status if found else None
+    config, data, logs = _folders(report.plan)
     files = [step.path for step in report.plan.steps if isinstance(step, File) and step.exists]
-    ours = [path.removeprefix(f"{CONFIG}/") for path in files if path.startswith(f"{CONFIG}/")]
+    ours = [path.removeprefix(f"{config}/") for path in files if path.startswith(f"{config}/")]
     listeners = status.listeners if status else ()
     return (
         ("node", status.name if status else ""),
         ("clients", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if one.amqp)),
         ("management", ", ".join(f"{_scheme(one)}://{_host(one)}:{one.port}" for one in listeners if _web(one))),
-        ("config", f"{CONFIG} ({', '.join(ours)})" if ours else CONFIG),
-        ("data", DATA[0]),
-        ("logs", DATA[1]),
+        ("config", f"{config} ({', '.join(ours)})" if ours else config),
+        ("data", data),
+        ("logs", logs),
         ("receipt", report.receipt),
     )
+
+
+def _prefix(plan: Plan) -> str:
+    return plan.request.archive.prefix if plan.request else ""
+
+
+def _folders(plan: Plan) -> tuple[str, str, str]:
+    """Return where configuration, data and logs are."""
+    from rmqsetup.prefix import Layout
+    from rmqsetup.wishes import CONFIG, DATA
+
+    if not _prefix(plan):
+        return (CONFIG, *DATA)
+    layout = Layout(_prefix(plan))
+    return (layout.config, *layout.data)
 
 
 def _web(listener: NodeListener) -> bool:
@@ -181,13 +196,15 @@ def _host(listener: NodeListener) -> str:
     return "localhost" if listener.ip in ("0.0.0.0", "::", "127.0.0.1", "::1") else listener.ip  # noqa: S104
 
 
-def _next(found: Verification | None) -> tuple[tuple[str, ...], ...]:
-    started = () if found and found.level else (("systemctl start rabbitmq-server", "start the broker"),)
+def _next(plan: Plan, found: Verification | None) -> tuple[tuple[str, ...], ...]:
+    folder = f"{_prefix(plan)}/bin/" if _prefix(plan) else ""
+    start = f"{folder}rabbitmq-server -detached" if folder else "systemctl start rabbitmq-server"
+    started = () if found and found.level else ((start, "start the broker"),)
     return (
         *started,
         ("rmqsetup status", "how the broker is"),
-        ("rabbitmqctl add_user NAME", "guest may only log in here"),
-        ("rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),
+        (f"{folder}rabbitmqctl add_user NAME", "guest may only log in here"),
+        (f"{folder}rabbitmqctl set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),
         ("rmqsetup uninstall", "take everything back"),
     )
 

@@ -62,9 +62,12 @@ def _head(plan: Plan, terminal: Terminal, *, explain: bool) -> str:
     found = plan.resolution
     if found is None:
         return ""
-    where = {"distro": f"from {found.distribution.name} itself", "installed": "installed already"}.get(
-        found.source, f"from {', '.join(dict.fromkeys(_host(uri) for s in found.served for uri in s.uris[:1]))}"
-    )
+    archives = ", ".join(archive.where for archive in found.archives)
+    where = {
+        "archive": f"from {archives}" if archives else "unpacked already",
+        "distro": f"from {found.distribution.name} itself",
+        "installed": "installed already",
+    }.get(found.source, f"from {', '.join(dict.fromkeys(_host(uri) for s in found.served for uri in s.uris[:1]))}")
     lines = [f"RabbitMQ {found.rabbitmq} on Erlang {found.erlang}, {where}"]
     if found.key:
         lines.append(f"signed by {found.key.fingerprint}")

@@ -17,14 +17,16 @@ FOREIGN = "foreign"
 class Tree:
     """A folder below the prefix; `digest` is the sha256 of the archive it is unpacked from, empty where there is none.
 
-    `source` is that archive on this machine; all of it is in its folder `top` (empty: at its root). `begun` is
-    observed only: something is left of an unpacking or a removal that was cut.
+    `source` is that archive on this machine; all of it is in its folder `top` (empty: at its root), and `finish` is
+    its own program that prepares it for its place. `begun` is observed only: something is left of an unpacking or a
+    removal that was cut.
     """
 
     name: str
     digest: str = ""
     source: str = ""
     top: str = ""
+    finish: tuple[str, ...] = ()
     begun: bool = False
 
 
@@ -33,8 +35,8 @@ class Archive:
     """Trees as wished, and what `link` below the prefix says: `target`, or nothing, then there is no link.
 
     Trees of other names stay as they are, so that an upgrade keeps the tree that it comes from. `expect` are targets
-    that we gave the link. `directories` exist only for this and go with it once empty, innermost first. `torn` is
-    observed only: a switch of the link was cut.
+    that we gave the link. `data` are folders that are to be gone, whatever is in them. `directories` exist only for
+    this and go with it once empty, innermost first. `torn` is observed only: a switch of the link was cut.
     """
 
     prefix: str
@@ -43,6 +45,7 @@ class Archive:
     link: str = "current"
     expect: tuple[str, ...] = ()
     directories: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     torn: bool = False
 
     @property
@@ -62,14 +65,16 @@ class Archive:
 
     def query(self) -> tuple[Look, ...]:
         """Look at the link, and at each tree, its mark and what was begun."""
-        looks: list[Look] = [Peek(self.place), Peek(self._new)]
+        looks: list[Look] = [Peek(self.place), Peek(self._new), *map(Peek, self.data)]
         for tree in self.trees:
             looks += [Peek(self.path(tree)), Read(f"{self.path(tree)}/{MARK}"), Peek(self._through(tree))]
         return tuple(looks)
 
     def observe(self, answers: tuple[Answer, ...]) -> Archive:
         """Return link and trees as they are. Raises `ConflictError` when something that is no link is in its place."""
-        link, torn, rest = answers[0], answers[1], iter(answers[2:])
+        link, torn, *rest = answers
+        data = tuple(path for path, there in zip(self.data, rest, strict=False) if there)
+        answer = iter(rest[len(self.data) :])
         if isinstance(link, Standing) and link.kind is not Kind.LINK:
             if self.target:
                 raise ConflictError(
@@ -79,10 +84,10 @@ class Archive:
             link = None
         trees = tuple(
             replace(tree, digest=_found(standing, mark), source="", begun=begun is not None)
-            for tree, standing, mark, begun in zip(self.trees, rest, rest, rest, strict=False)
+            for tree, standing, mark, begun in zip(self.trees, answer, answer, answer, strict=False)
         )
         target = link.target if isinstance(link, Standing) else ""
-        return replace(self, trees=trees, target=target, torn=torn is not None)
+        return replace(self, trees=trees, target=target, data=data, torn=torn is not None)
 
     def diff(self, observed: Archive) -> Change:
         """Unpack, then switch the link; or switch, then remove.
@@ -99,6 +104,7 @@ class Archive:
             *(self._unpack(tree) for tree in missing),
             *((Clear("", self._new),) if observed.torn else ()),
             *((Link(self.place, self.target),) if self.target != observed.target else ()),
+            *(Clear("", path, directories=self.directories) for path in observed.data),
             *(Clear(self.path(tree), self._through(tree), self._strays(tree), self.directories) for tree in doomed),
             *(Clear("", self._through(tree), directories=() if tree.digest else self.directories) for tree in swept),
         )
@@ -109,12 +115,13 @@ class Archive:
             self,
             trees=tuple(replace(tree, digest=there.digest) for tree, there in pairs if tree in touched),
             target=observed.target,
+            data=(),
             expect=(self.target,) if self.target else (),
         )
         return Change(
             actions,
             inverse,
-            self._words(missing, doomed),
+            self._words(missing, doomed, observed.data),
             tuple(f"{tree.source}, sha256 {tree.digest}" for tree in missing),
             conflict=self._turned(observed),
         )
@@ -150,7 +157,9 @@ class Archive:
         return f"{self.path(tree)}{KEPT}"
 
     def _unpack(self, tree: Tree) -> Unpack:
-        return Unpack(self.path(tree), tree.source, tree.digest, tree.top, self._through(tree), self.directories)
+        return Unpack(
+            self.path(tree), tree.source, tree.digest, tree.top, self._through(tree), self.directories, tree.finish
+        )
 
     def _refuse(self, tree: Tree, there: Tree) -> None:
         """Stop where a tree would have to take the place of another, or cannot come back."""
@@ -170,11 +179,11 @@ class Archive:
                 hint=f"move it away (mv {self.path(tree)} {self.path(tree)}.old), or choose another prefix",
             )
 
-    def _words(self, missing: tuple[Tree, ...], doomed: tuple[Tree, ...]) -> str:
+    def _words(self, missing: tuple[Tree, ...], doomed: tuple[Tree, ...], gone: tuple[str, ...]) -> str:
         if missing:
             return f"unpack {', '.join(map(self.path, missing))}"
-        if doomed:
-            return f"remove {', '.join(map(self.path, doomed))}"
+        if doomed or gone:
+            return f"remove {', '.join((*map(self.path, doomed), *gone))}"
         return f"let {self.place} lead to {self.target}" if self.target else f"sweep {self.prefix}"
 
     def _turned(self, observed: Archive) -> str:
