@@ -62,6 +62,8 @@ def renamed(archive: Path, old: str, new: str) -> bytes:
     with tarfile.open(archive) as source, tarfile.open(fileobj=packed, mode="w:xz", preset=0) as target:
         for member in source:
             member.name = member.name.replace(old, new, 1)
+            member.linkname = member.linkname.replace(old, new, 1)
+            member.pax_headers = {}  # long names are there a second time
             target.addfile(member, source.extractfile(member) if member.isreg() else None)
     return packed.getvalue()
 

@@ -150,7 +150,7 @@ def test_a_kill_while_it_is_unpacked_leaves_nothing_that_an_undo_or_a_second_run
     for end in (("undo", "--yes"), words):
         running = machine.popen("rmqsetup", *words, user="plain")
         found = machine.run(
-            "sh", "-c", 'for i in $(seq 3000); do ls -d "$1"/.*.rmqsetup/lib && exit; sleep 0.02; done; exit 1', "sh",
+            "sh", "-c", 'for i in $(seq 3000); do ls -d "$1"/.*.rmqsetup/*/ && exit; sleep 0.02; done; exit 1', "sh",
             THEIRS,
         )  # fmt: skip
         running.kill_tree()
