@@ -81,11 +81,13 @@ def ours(receipts: tuple[Receipt, ...]) -> Ours:
     """Return what the standing receipts say we left on the machine."""
     entries = [entry for receipt in standing(receipts) for entry in receipt.entries]
     files = [entry.step for entry in entries if isinstance(entry.step, File) and entry.step.exists]
+    trees = [entry.step for entry in entries if isinstance(entry.step, Archive)]
+    made = (*(file.directories for file in files), *(tree.directories for tree in trees))
     marks = [entry.inverse for entry in entries if isinstance(entry.inverse, Packages)]
     return Ours(
         digests=tuple(dict.fromkeys(file.wanted_digest for file in files)),
         holds=tuple(dict.fromkeys(name for inverse in marks for name in inverse.release)),
-        directories=tuple(dict.fromkeys(directory for file in files for directory in file.directories)),
+        directories=tuple(dict.fromkeys(directory for each in made for directory in each)),
         paths=tuple(dict.fromkeys(file.path for file in files)),
     )
 

@@ -137,6 +137,7 @@ def test_an_upgrade_keeps_what_it_comes_from_and_goes_back(machine, before, trus
     rmqsetup(machine, "undo", "--yes", user="plain")
     assert machine.run("readlink", f"{THEIRS}/current").stdout == f"{top}\n"
     assert not machine.exists(f"{THEIRS}/rabbitmq_server-4.0.9")
+    rmqsetup(machine, "verify", user="plain")  # waits for the node, which was started without waiting
     healthy(machine, THEIRS, user="plain")
     rmqsetup(machine, "uninstall", "--purge", "--yes", user="plain")
     machine.run("rm", newer, f"{newer}.asc", check=True)
