@@ -192,3 +192,25 @@ def test_what_cannot_be_trusted_is_refused_and_nothing_changed(machine, trust, a
     assert before.differences(look(machine), ignore=RECEIPTS) == ()
     assert not machine.exists(prefix)
     machine.run("sh", "-c", f"rm -f {bad} {bad}.asc", check=True)
+
+
+def test_a_users_own_systemd_looks_after_it(boot, tool, trust, archives):
+    machine = boot("trixie", layers=tool.layers(trust.good))
+    machine.run("useradd", "-m", "plain", check=True)
+    machine.run("apt-get", "-qq", "update", check=True)
+    machine.run("apt-get", "-qq", "-y", "--no-install-recommends", "install", "libpam-systemd", check=True)
+    machine.run("install", "-D", "/dev/null", "/var/lib/systemd/linger/plain", check=True)
+    machine.reboot()  # logind was not there when this machine booted
+    deliver(machine, trust, GOOD, archives.rabbitmq.read_bytes())
+    deliver(machine, trust, ERLANG, archives.erlang.read_bytes(), key=None)
+    before = look(machine)
+    words = wish(THEIRS, "--service", "systemd", *erlang(archives))
+    rmqsetup(machine, "install", *words, "--yes", user="plain")
+    assert "nothing to do" in rmqsetup(machine, "install", *words, "--yes", user="plain").stdout.lower()
+    machine.reboot()
+    rmqsetup(machine, "verify", user="plain")
+    healthy(machine, THEIRS, user="plain")
+    rmqsetup(machine, "install", *words, "--set", "heartbeat=20", "--yes", user="plain")
+    rmqsetup(machine, "uninstall", "--purge", "--yes", user="plain")
+    assert nodes(machine) == "0"
+    restored(before, machine)
