@@ -74,6 +74,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     """
     case = _Case(facts, request, catalog, host, cache, _placed(facts, catalog))
     _refuse_service(case)
+    _refuse_place(case)
     here = installed(host, case.prefix)
     key = _key(case)
     given = _given(case, key) if request.archive.file else None
@@ -155,6 +156,24 @@ def _refuse_service(case: _Case) -> None:
             hint="run it as the user whom the broker is to belong to; for a service of the machine install packages: "
             "--source auto",
         )
+
+
+def _refuse_place(case: _Case) -> None:
+    """Let root write only where nobody else does: who may rename a folder on the way may lead root elsewhere."""
+    if not case.is_root:
+        return
+    parents = (str(path) for path in (Path(case.prefix), *Path(case.prefix).parents))
+    there = tuple(path for path in parents if case.host.peek(path))
+    answer = case.host.run(Command(("stat", "-L", "-c", "%u %a %n", *there)))
+    for line in answer.stdout.splitlines():
+        owner, mode, path = line.split(" ", 2)
+        writable, sticky = int(mode, 8) & 0o022, int(mode, 8) & 0o1000
+        if owner != "0" or (writable and not sticky):
+            raise UnsupportedError(
+                f"root is not to put a broker below {case.prefix}",
+                cause=f"{path} " + ("belongs to another user" if owner != "0" else "can be written by others"),
+                hint="run it as that user, or choose a folder that only root can write, such as /opt/rabbitmq",
+            )
 
 
 def _key(case: _Case) -> Key:
@@ -240,7 +259,8 @@ def _existing(case: _Case) -> Erlang | None:
 
 def _prebuilt(case: _Case) -> tuple[Erlang, ...]:
     """Return what is published for this machine, all of it with a digest."""
-    system = case.place.distribution.id if case.place else "Darwin"
+    unknown = "" if case.facts.kernel else "Darwin"  # only Linux tells its kernel where it is looked for
+    system = case.place.distribution.id if case.place else unknown
     architecture = case.facts.architecture
     rows = (row for row in case.catalog.publications if row.provides == "erlang")
     for row in rows:

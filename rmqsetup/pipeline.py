@@ -152,6 +152,8 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
     resolution = archives.resolve(facts, request, load(), host=host, cache=cache)
     name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
     user = User(name, group, home)
+    settings = host.read(Layout(request.archive.prefix).settings)
+    left = replace(left, settings=settings.text if settings else "")
     there = (path for path in candidates(request.archive.prefix, user) if host.peek(path))
     folders = tuple(path for path in there if path not in left.directories)
     return build_below(resolution, facts, request, ours=left, place=Place(user, folders))

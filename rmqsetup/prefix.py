@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from rmqsetup.detect import Facts
 from rmqsetup.host import MARK
 from rmqsetup.plan import Plan, order
-from rmqsetup.recipe import Request, enabled_plugins, rabbitmq_conf
+from rmqsetup.recipe import Request, enabled_plugins
 from rmqsetup.releases import Proven
 from rmqsetup.resolve import Resolution
 from rmqsetup.steps import Step
@@ -19,7 +19,7 @@ from rmqsetup.steps.archive import Archive, Tree
 from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
-from rmqsetup.wishes import WRITTEN, Ours
+from rmqsetup.wishes import WRITTEN, Ours, settings_text
 
 UNIT = "rabbitmq-server"
 """The name of the user's unit, as packages name that of the machine."""
@@ -125,7 +125,7 @@ def build(resolution: Resolution, facts: Facts, request: Request, *, ours: Ours,
     """
     builder = _Builder(resolution, request, ours, place)
     packages = _packages(resolution, facts, request)
-    steps = (*packages, *builder.trees(), *builder.scripts(), *builder.configuration(), *builder.service())
+    steps = (*builder.trees(), *packages, *builder.scripts(), *builder.configuration(), *builder.service())
     return Plan("install", order(steps), facts, request, resolution)
 
 
@@ -172,7 +172,7 @@ class _Builder:
         definitions = f"{config}/definitions.json"
         steps: list[Step] = []
         if request.config or request.definitions:
-            steps.append(self._file(self.layout.settings, rabbitmq_conf(request, definitions=definitions)))
+            steps.append(self._file(self.layout.settings, settings_text(request, self.ours, definitions=definitions)))
         if request.plugins is not None:
             steps.append(self._file(f"{config}/enabled_plugins", enabled_plugins(request)))
         if request.definitions:

@@ -149,7 +149,7 @@ def _configuration(request: Request, ours: Ours, *, directory_was_there: bool, l
     steps: list[Step] = []
     if request.config or request.definitions:
         inner = (f"{CONFIG}/conf.d", *directories)
-        steps.append(File(SETTINGS, _settings(request, ours).encode(), expect=ours.digests, directories=inner))
+        steps.append(File(SETTINGS, settings_text(request, ours).encode(), expect=ours.digests, directories=inner))
     if request.plugins is not None:
         content = enabled_plugins(request).encode()
         owned = File(PLUGINS, content, owner="rabbitmq", group="rabbitmq", expect=ours.digests, directories=directories)
@@ -163,13 +163,14 @@ def _configuration(request: Request, ours: Ours, *, directory_was_there: bool, l
     return tuple(steps)
 
 
-def _settings(request: Request, ours: Ours) -> str:
+def settings_text(request: Request, ours: Ours, *, definitions: str = DEFINITIONS) -> str:
     """Return the text of our settings file; it holds two wishes, and the one that is left out stays."""
     earlier = [line for line in ours.settings.splitlines() if "=" in line and not line.startswith("#")]
     pairs = [setting for line in earlier for setting, _ in (settings.typed(line),) if setting]
     kept = tuple(pair for pair in pairs if pair.key != "load_definitions")
-    loads = DEFINITIONS if len(kept) < len(pairs) else ""
-    return rabbitmq_conf(replace(request, config=request.config or kept, definitions=request.definitions or loads))
+    loads = definitions if len(kept) < len(pairs) else ""
+    wish = replace(request, config=request.config or kept, definitions=request.definitions or loads)
+    return rabbitmq_conf(wish, definitions=definitions)
 
 
 def _definitions(request: Request, ours: Ours, directories: tuple[str, ...]) -> File:

@@ -38,20 +38,29 @@ USER = User("plain", "plain", "/home/plain")
 class Machine(ReplayHost):
     """A recorded machine with an Erlang of its own, and a release in use."""
 
-    def __init__(self, name: str, *, erlang: str = "", current: str = "") -> None:
+    def __init__(
+        self, name: str, *, erlang: str = "", current: str = "", owners: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(MACHINES / name)
         self.erlang = erlang
         self.current = current
+        self.owners = dict(owners)
 
     def run(self, command: Command, listener=None) -> Result:
         if command.argv[:2] == ("sh", "-c"):
             return Result(command, 0, "/usr/local/bin/erl\n" if self.erlang else "")
+        if command.argv[0] == "stat":
+            return Result(
+                command, 0, "".join(f"{self.owners.get(path, '0 755')} {path}\n" for path in command.argv[4:])
+            )
         if command.argv[-2:-1] == ("-eval",):
             here = bool(self.erlang) and command.argv[0] == "/usr/local/bin/erl"
             return Result(command, 0 if here else 127, self.erlang)
         return super().run(command, listener)
 
     def peek(self, path: str) -> Standing | None:
+        if path in self.owners:
+            return Standing(Kind.FOLDER)
         if path == f"{PREFIX}/current" and self.current:
             return Standing(Kind.LINK, f"rabbitmq_server-{self.current}")
         return super().peek(path)
@@ -201,8 +210,23 @@ def test_a_users_systemd_needs_a_user_and_a_systemd(shelf):
 def test_a_machine_that_the_catalog_does_not_know_will_do(shelf):
     strange = replace(facts(), os=replace(facts().os, id="strange", codename="", pretty="Strange 1"), manager="")
     strange = replace(strange, os=replace(strange.os, version_id="1", debian_codename="", id_like=(), version=""))
+    with pytest.raises(UnsupportedError) as caught:  # and nobody is asked for builds for another system
+        resolved(shelf, wish(shelf), Machine("debian-13"), replace(strange, architecture="x86_64"))
+    assert "--erlang-archive" in caught.value.hint
     found = resolved(shelf, wish(shelf), found=strange)
     assert (found.distribution.name, found.rabbitmq) == ("Strange 1", "4.2.9")
+
+
+@pytest.mark.parametrize(("owner", "said"), [("1000 755", "another user"), ("0 777", "can be written by others")])
+def test_root_does_not_write_where_others_may(shelf, owner, said):
+    root = replace(facts(), privilege=Privilege.ROOT)
+    with pytest.raises(UnsupportedError) as caught:
+        resolved(shelf, wish(shelf), Machine("debian-13", erlang="27.3.4", owners=(("/srv", owner),)), root)
+    assert said in caught.value.cause
+    host = Machine("debian-13", erlang="27.3.4", owners=(("/srv", "0 1777"),))
+    assert resolved(shelf, wish(shelf), host, root).rabbitmq == "4.2.9"
+    host = Machine("debian-13", erlang="27.3.4", owners=(("/srv", owner),))
+    assert resolved(shelf, wish(shelf), host, replace(root, privilege=Privilege.NONE)).rabbitmq == "4.2.9"
 
 
 # --- what follows
@@ -253,6 +277,13 @@ def test_folders_that_were_there_are_not_ours_to_remove(shelf):
 
 
 @pytest.mark.parametrize("name", ["detached", "systemd-user"])
+def test_a_failed_start_names_its_own_log(name):
+    step = Service(name, PREFIX)
+    words = {"detached": f"{PREFIX}/var/log/rabbitmq", "systemd-user": "journalctl --user"}[name]
+    assert words in step.explain(Result(Command(("x",)), 1)).hint
+
+
+@pytest.mark.parametrize("name", ["detached", "systemd-user"])
 def test_every_service_manager_says_what_it_runs(name):
     its = service_manager(name)
     commands = (its.show("/p"), its.start("/p"), its.stop("/p"), *its.restart("/p"), its.log("/p"))
@@ -260,3 +291,13 @@ def test_every_service_manager_says_what_it_runs(name):
     assert {*its.enable("/p"), *its.disable("/p"), *its.reload()} == set() or name == "systemd-user"
     assert not its.parse("").running
     assert service_manager("detached").parse("12 1700000000\n").since == 1.7e9
+
+
+def test_settings_that_are_not_spoken_of_stay(shelf):
+    (shelf / "d.json").write_text("{}")
+    request = wish(shelf, definitions=str(shelf / "d.json"))
+    ours = Ours(settings="# ours\nheartbeat = 20\n")
+    plan = build(resolved(shelf, request), facts(), request, ours=ours, place=Place(USER, ("/srv", "/")))
+    (settings,) = (step for step in plan.steps if isinstance(step, File) and step.path.endswith("10-rmqsetup.conf"))
+    assert b"heartbeat = 20\n" in settings.content
+    assert f"load_definitions = {PREFIX}/etc/rabbitmq/definitions.json\n".encode() in settings.content

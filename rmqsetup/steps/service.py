@@ -106,9 +106,12 @@ class Service:
     def explain(self, result: Result) -> RmqsetupError:
         """Say which service would not do what, and where its own words are."""
         log = self._manager.log(self.name)
-        hint = "rmqsetup verify shows how far the node came; its log is in /var/log/rabbitmq"
-        if log.argv[0] == "journalctl":
-            hint = f"see what it said with: journalctl -u {self.name} -n 50, and /var/log/rabbitmq"
+        logs = f"{self.name}/var/log/rabbitmq" if self.manager == "detached" else "/var/log/rabbitmq"
+        hint = f"rmqsetup verify shows how far the node came; its log is in {logs}"
+        if self.manager == "systemd-user":
+            hint = f"see what it said with: journalctl --user -u {self.name} -n 50"
+        elif log.argv[0] == "journalctl":
+            hint = f"see what it said with: journalctl -u {self.name} -n 50, and {logs}"
         return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
 
     def absorb(self, newer: Service) -> Service:
