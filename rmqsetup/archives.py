@@ -203,14 +203,7 @@ def _within_reach(here: str, case: _Case) -> tuple[str, ...]:
     """Return the releases to choose from: the one in use where it grants the wish, else those that are published."""
     if here and case.request.rabbitmq.admits(here):
         return (here,)
-    try:
-        found = releases.offers(_publication(case, "rabbitmq"))
-    except NetworkError as error:
-        raise NetworkError(
-            "the list of RabbitMQ's releases did not arrive",
-            cause=f"{error.message}: {error.cause}",
-            hint=f"{error.hint}; or name an archive that you have: --archive FILE|URL",
-        ) from error
+    found = _listed(_publication(case, "rabbitmq"), case, "", "--archive FILE|URL")
     offered = tuple(offer.version for offer in found)
     reached = tuple(v for v in offered if here and case.catalog.can_upgrade(rabbitmq=here, to=v))
     return reached or offered
@@ -259,15 +252,25 @@ def _existing(case: _Case) -> Erlang | None:
 
 def _prebuilt(case: _Case) -> tuple[Erlang, ...]:
     """Return what is published for this machine, all of it with a digest."""
-    unknown = "" if case.facts.kernel else "Darwin"  # only Linux tells its kernel where it is looked for
-    system = case.place.distribution.id if case.place else unknown
-    architecture = case.facts.architecture
-    rows = (row for row in case.catalog.publications if row.provides == "erlang")
-    for row in rows:
-        if row.serves(system, architecture):
-            found = releases.offers(row, system=system, architecture=architecture)
+    row = case.place.distribution if case.place else None
+    system = row.id if row else case.host.run(Command(("uname", "-s"))).stdout.strip()
+    for published in (each for each in case.catalog.publications if each.provides == "erlang"):
+        if published.serves(system, case.facts.architecture):
+            found = _listed(published, case, system, "--erlang-archive FILE|URL --erlang-digest SHA256")
             return tuple(Erlang(offer.version, offer=offer) for offer in found)
     return ()
+
+
+def _listed(publication: Publication, case: _Case, system: str, instead: str) -> tuple[Offer, ...]:
+    """Ask what is published; where the list does not arrive, an archive can still be named."""
+    try:
+        return releases.offers(publication, system=system, architecture=case.facts.architecture)
+    except NetworkError as error:
+        raise NetworkError(
+            f"the list of published archives of {publication.provides} did not arrive",
+            cause=f"{error.message}: {error.cause}",
+            hint=f"{error.hint}; or name an archive that you have: {instead}",
+        ) from error
 
 
 def _fetched(erlang: Erlang, case: _Case) -> Erlang:

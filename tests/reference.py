@@ -25,7 +25,8 @@ rmqsetup --install-completion
 Options come after the command. Results go to standard output, everything else to standard error. Nothing is drawn
 where there is no terminal; `NO_COLOR` takes the colours away; a terminal's width is used up to 110 columns, or what
 `COLUMNS` says. `install`, `undo` and `uninstall` need root and go on through sudo by themselves, with the proxy
-variables, `NO_COLOR`, `LANG`, `LC_*`, `COLUMNS`, `TERM` and `RMQSETUP_*` of the environment.
+variables, `NO_COLOR`, `LANG`, `LC_*`, `COLUMNS`, `TERM` and `RMQSETUP_*` of the environment; a broker from an archive
+belongs to whoever installs it, and needs none.
 """
 
 JSON = """\

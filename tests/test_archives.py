@@ -12,7 +12,7 @@ import pytest
 from signer import key, signer
 from tarballs import folder, member, release, tarball
 
-from rmqsetup import archives, catalog, releases
+from rmqsetup import archives, catalog, pipeline, receipt, releases
 from rmqsetup.archived import Archived
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import Init, Privilege, detect
@@ -23,7 +23,7 @@ from rmqsetup.plan import Plan
 from rmqsetup.prefix import Place, User, build, candidates
 from rmqsetup.recipe import Request
 from rmqsetup.services import service_manager
-from rmqsetup.steps.archive import Archive
+from rmqsetup.steps.archive import Archive, Tree
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
@@ -49,6 +49,8 @@ class Machine(ReplayHost):
     def run(self, command: Command, listener=None) -> Result:
         if command.argv[:2] == ("sh", "-c"):
             return Result(command, 0, "/usr/local/bin/erl\n" if self.erlang else "")
+        if command.argv == ("uname", "-s"):
+            return Result(command, 0, "Linux\n")
         if command.argv[0] == "stat":
             return Result(
                 command, 0, "".join(f"{self.owners.get(path, '0 755')} {path}\n" for path in command.argv[4:])
@@ -301,3 +303,10 @@ def test_settings_that_are_not_spoken_of_stay(shelf):
     (settings,) = (step for step in plan.steps if isinstance(step, File) and step.path.endswith("10-rmqsetup.conf"))
     assert b"heartbeat = 20\n" in settings.content
     assert f"load_definitions = {PREFIX}/etc/rabbitmq/definitions.json\n".encode() in settings.content
+
+
+def test_folders_that_a_killed_unpacking_made_are_ours(tmp_path):
+    step = Archive(PREFIX, (Tree("rabbitmq_server-4.2.9", "ab" * 32),), directories=(PREFIX,))
+    receipt.Journal("install", state=tmp_path).before(step, step.bare())
+    assert pipeline.ours(receipt.read_all(tmp_path)).directories == (PREFIX,)
+    assert pipeline.prefix_in_use(tmp_path) == PREFIX
