@@ -69,8 +69,8 @@ class Desk:
     @property
     def runs(self) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError, ValueError):
-            os.kill(int((self.prefix / "pid").read_text()), 0)
-            return True
+            pid = int((self.prefix / "pid").read_text())
+            return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # a zombie has none
         return False
 
     def end(self) -> None:
