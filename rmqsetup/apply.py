@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from rmqsetup.errors import ManagerError, NetworkError, NotConvergedError, RmqsetupError
-from rmqsetup.host import Action, Command, Host, Remove, Result, Write
+from rmqsetup.host import Action, Clear, Command, Host, Link, Remove, Result, Unpack, Write
 from rmqsetup.managers import manager
 from rmqsetup.plan import Plan, observe, undo
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal
@@ -160,6 +160,12 @@ class _Run:
             self.host.write(action)
         elif isinstance(action, Remove):
             self.host.remove(action)
+        elif isinstance(action, Unpack):
+            self.host.unpack(action)
+        elif isinstance(action, Clear):
+            self.host.clear(action)
+        elif isinstance(action, Link):
+            self.host.link(action)
         else:
             self._run(action)
 
@@ -197,7 +203,9 @@ class _Run:
 
 
 def _changed_files(outcomes: list[Outcome]) -> tuple[str, ...]:
-    return tuple(o.key.removeprefix("file:") for o in outcomes if o.status is Status.CHANGED)
+    """Return the paths of files that were changed, and of links to trees that were unpacked."""
+    changed = (o.key.partition(":") for o in outcomes if o.status is Status.CHANGED)
+    return tuple(path for kind, _, path in changed if kind in ("file", "archive"))
 
 
 def _roll_back(done: tuple[tuple[Step, Step], ...], host: Host, journal: Journal, watcher: Watcher) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STEPS = {
+    "Archive": "rmqsetup.steps.archive",
     "File": "rmqsetup.steps.file",
     "Flags": "rmqsetup.steps.flags",
     "Packages": "rmqsetup.steps.packages",

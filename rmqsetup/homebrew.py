@@ -21,7 +21,7 @@ from rmqsetup.version import Precision, Version, Wanted, upstream
 INSTALLER = '/bin/bash -c "$(curl -fsSL https://raw.githubusercontent.com/Homebrew/install/HEAD/install.sh)"'
 """What https://brew.sh says to type; it asks for things that are not ours to answer, so it is never run from here."""
 
-ARCHIVE = "https://www.rabbitmq.com/docs/install-generic-unix"
+ARCHIVE = "--source archive --prefix DIR"
 
 _INTEL = "Homebrew's support for Intel processors is ending: from 2027 on this Mac gets no ready-made packages any more"
 _OPEN = (

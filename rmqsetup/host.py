@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 TIMED_OUT = 124
@@ -105,13 +106,82 @@ class Remove:
     directories: tuple[str, ...] = ()
 
 
-Look = Read | Command
+MARK = ".rmqsetup"
+"""The file in an unpacked tree that holds the sha256 of its archive: by it we know our own."""
+
+
+class Kind(Enum):
+    """What stands at a path."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands at a path, links not followed; `target` is what a link says."""
+
+    kind: Kind
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """A look at what stands at a path."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unpack:
+    """Put the tree of an archive in place, all of it or nothing.
+
+    `source` is an archive on this machine whose bytes have the sha256 `digest`; everything in it is in the folder
+    `top` (empty: at its root). It is unpacked as `through`, a path beside `path` that nobody else uses, synced,
+    marked with the digest in `MARK`, and renamed. Where it is refused, those of `directories` that are empty go.
+    `finish` is a program of the tree with its arguments, run in it before it gets to its place.
+    """
+
+    path: str
+    source: str
+    digest: str
+    top: str
+    through: str
+    directories: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Remove a tree, at once to whoever looks: it is renamed to `through`, and deleted there.
+
+    What others added or changed in it since it was unpacked is moved to `strays`. An empty `path` removes only
+    what was left at `through`. Then those of `directories` that are empty go, in the order given.
+    """
+
+    path: str
+    through: str
+    strays: str = ""
+    directories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Let a link lead to `target`, in one moment; without a target, remove it. Never replaces what is no link."""
+
+    path: str
+    target: str = ""
+
+
+Look = Read | Command | Peek
 """A read-only question to a host."""
 
-Answer = FileState | Result | None
-"""What a host answers to a look; None is a file that is not there."""
+Answer = FileState | Result | Standing | None
+"""What a host answers to a look; None is what is not there."""
 
-Action = Command | Write | Remove
+Action = Command | Write | Remove | Unpack | Clear | Link
 """Something that changes a host."""
 
 Listener = Callable[[str], None]
@@ -139,7 +209,25 @@ class Host(Protocol):
     def remove(self, remove: Remove) -> None:
         """Remove a file and its directories that are then empty; one already gone is fine."""
 
+    def peek(self, path: str) -> Standing | None:
+        """Return what stands at `path`, or None when there is nothing."""
+
+    def unpack(self, unpack: Unpack) -> None:
+        """Put the tree of an archive in place.
+
+        Raises `TrustError` when the archive is not the one that was meant, or holds what would leave the tree;
+        `ManagerError` with the cause when it cannot be written.
+        """
+
+    def clear(self, clear: Clear) -> None:
+        """Remove a tree and the directories that are then empty; one already gone is fine."""
+
+    def link(self, link: Link) -> None:
+        """Let a link lead elsewhere, or remove it."""
+
 
 def look(host: Host, question: Look) -> Answer:
     """Ask a host one read-only question."""
-    return host.read(question.path) if isinstance(question, Read) else host.run(question)
+    if isinstance(question, Read):
+        return host.read(question.path)
+    return host.peek(question.path) if isinstance(question, Peek) else host.run(question)

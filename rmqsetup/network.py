@@ -148,8 +148,13 @@ def _split(url: str) -> SplitResult:
         ) from error
 
 
+def file_path(url: str) -> str:
+    """Return the path that a file URL names."""
+    return unquote(_split(url).path)
+
+
 def _read(url: str, *, limit: int) -> bytes:
-    path = Path(unquote(_split(url).path))
+    path = Path(file_path(url))
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)

@@ -5,6 +5,7 @@ Each stage is in its own module; how results look belongs to `show`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,19 @@ from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
-from rmqsetup.host import Host
+from rmqsetup.host import Command, Host
 from rmqsetup.managers import apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import ConfiguredSource
-from rmqsetup.managers.layout import SYSTEM, of_brew
+from rmqsetup.managers.layout import SYSTEM, Layout, of_archive, of_brew
 from rmqsetup.plan import Plan, undo
+from rmqsetup.prefix import CURRENT, Place, User, candidates
+from rmqsetup.prefix import build as build_below
 from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Answer, Ask, Resolution, Source
 from rmqsetup.resolve import resolve
+from rmqsetup.steps import Step
+from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
@@ -34,6 +39,8 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
     facts = detect(host, brew=request.source == "brew")
+    if request.source == "archive":
+        return _below_prefix(host, facts, request, left=ours(_readable(state)))
     if fresh:
         brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
         bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=(), homebrew=brew)
@@ -78,11 +85,13 @@ def ours(receipts: tuple[Receipt, ...]) -> Ours:
     """Return what the standing receipts say we left on the machine."""
     entries = [entry for receipt in standing(receipts) for entry in receipt.entries]
     files = [entry.step for entry in entries if isinstance(entry.step, File) and entry.step.exists]
+    trees = [entry.step for entry in entries if isinstance(entry.step, Archive)]
+    made = (*(file.directories for file in files), *(tree.directories for tree in trees))
     marks = [entry.inverse for entry in entries if isinstance(entry.inverse, Packages)]
     return Ours(
         digests=tuple(dict.fromkeys(file.wanted_digest for file in files)),
         holds=tuple(dict.fromkeys(name for inverse in marks for name in inverse.release)),
-        directories=tuple(dict.fromkeys(directory for file in files for directory in file.directories)),
+        directories=tuple(dict.fromkeys(directory for each in made for directory in each)),
         paths=tuple(dict.fromkeys(file.path for file in files)),
     )
 
@@ -118,9 +127,18 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
         raise UsageError("rmqsetup has changed nothing on this machine that it could take back")
     plan = undo(tuple(step for receipt in chosen for step in receipt.inverses), "uninstall")
     if purge:
-        steps = (_without_keeping(step) if isinstance(step, Packages) else step for step in plan.steps)
+        steps = (_without_keeping(step) for step in plan.steps)
         plan = replace(plan, steps=tuple(steps))
     return plan, tuple(receipt.id for receipt in chosen)
+
+
+def layouts(plan: Plan) -> tuple[Layout, ...]:
+    """Return the places that a plan is about; none where its steps name no prefix, and are the system's."""
+    if plan.resolution:
+        return (plan.resolution.layout,)
+    archives = (of_archive(step.prefix) for step in plan.steps if isinstance(step, Archive))
+    named = (step.prefix for step in plan.steps if isinstance(step, Packages | Service))
+    return tuple(dict.fromkeys((*archives, *(of_brew(prefix, home="") for prefix in named if prefix))))
 
 
 def _tell_why(error: RmqsetupError, host: Host, plan: Plan) -> None:
@@ -129,16 +147,41 @@ def _tell_why(error: RmqsetupError, host: Host, plan: Plan) -> None:
     from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
-    prefix = next((step.prefix for step in plan.steps if isinstance(step, Service)), "")
-    layout = of_brew(prefix, home="") if prefix else SYSTEM
-    words = last_words(host, find_address(host, layout).name, layout=layout)
+    layout = (*layouts(plan), SYSTEM)[0]
+    words = last_words(host, find_address(host, layout))
     error.cause = "\n".join(filter(None, (error.cause, *words)))
     error.hint = remedy(host, words, layout) or error.hint
 
 
-def _without_keeping(step: Packages) -> Packages:
-    data = tuple(f"{step.prefix}{directory}" for directory in DATA)
-    return replace(step, keep=tuple(directory for directory in step.keep if directory not in data))
+def prefix_in_use(state: Path) -> str:
+    """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
+    entries = [entry.step for receipt in standing(_readable(state)) for entry in receipt.entries]
+    return next((step.prefix for step in reversed(entries) if isinstance(step, Archive)), "")
+
+
+def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:
+    """Return the plan of an install from archives."""
+    from rmqsetup import archives
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup" / "archives"
+    resolution = archives.resolve(facts, request, load(), host=host, cache=cache)
+    name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
+    user = User(name, group, home)
+    settings = host.read(resolution.layout.settings)
+    left = replace(left, settings=settings.text if settings else "")
+    there = (path for path in candidates(resolution.layout, user) if host.peek(path))
+    folders = tuple(path for path in there if path not in left.directories)
+    return build_below(resolution, facts, request, ours=left, place=Place(user, folders))
+
+
+def _without_keeping(step: Step) -> Step:
+    """Let the data of the node go with what holds them."""
+    if isinstance(step, Packages):
+        data = tuple(f"{step.prefix}{directory}" for directory in DATA)
+        return replace(step, keep=tuple(directory for directory in step.keep if directory not in data))
+    if isinstance(step, Archive) and step.link == CURRENT:
+        return replace(step, data=(f"{step.prefix}/var",))
+    return step
 
 
 def _readable(state: Path) -> tuple[Receipt, ...]:

@@ -12,9 +12,11 @@ from rmqsetup import __version__
 from rmqsetup.detect import Facts
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Host, look
+from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Resolution
 from rmqsetup.steps import AnyStep, Change, Step
+from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
@@ -34,6 +36,11 @@ class Plan:
     resolution: Resolution | None = None
     schema: int = SCHEMA
     tool: str = __version__
+
+    @property
+    def layout(self) -> Layout:
+        """Where the RabbitMQ of an install keeps its things."""
+        return self.resolution.layout if self.resolution else SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ def _item(step: Step, host: Host, earlier: tuple[Item, ...]) -> Item:
     try:
         observed: Step = observe(step, host)
         if isinstance(observed, Service):
-            files = tuple(item.step.path for item in earlier if isinstance(item.step, File))
+            files = tuple(item.step.key.partition(":")[2] for item in earlier if isinstance(item.step, File | Archive))
             disturbed = any(item.change.disturbs == observed.name for item in earlier)
             observed = observed.aged(observed.newer_than if disturbed else files)
         change = step.diff(observed)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from rmqsetup import definitions, settings
+from rmqsetup import archived, definitions, settings
+from rmqsetup.archived import NOTHING, Archived, placed_at
 from rmqsetup.codec import Problem, did_you_mean, salvage
 from rmqsetup.errors import UsageError
 from rmqsetup.settings import Setting
@@ -21,8 +22,8 @@ from rmqsetup.version import Wanted
 DEFINITIONS = "/etc/rabbitmq/definitions.json"
 """Where a node finds the definitions of a request."""
 
-SOURCES = ("auto", "team", "distro", "brew", "mirror")
-"""Where packages may come from.
+SOURCES = ("auto", "team", "distro", "brew", "mirror", "archive")
+"""Where RabbitMQ may come from.
 
 `auto` is the team's repository where it serves this machine, else the distribution; on a Mac it is Homebrew.
 """
@@ -51,8 +52,8 @@ class Request:
     """A broker as wished for.
 
     `source` is one of `SOURCES`; `mirror` a base URL, `key` a file or URL, `fingerprint` 40 hex digits in upper
-    case: all three with the source `mirror` only. `plugins` None leaves them as they are. `definitions` is the
-    absolute path of a file on this machine. `lock_timeout` is in seconds.
+    case: all three with the source `mirror` only, the last two also with `archive`. `plugins` None leaves them as they
+    are. `definitions` is the absolute path of a file on this machine. `lock_timeout` is in seconds.
     """
 
     rabbitmq: Wanted = _ANY
@@ -61,6 +62,7 @@ class Request:
     mirror: str = ""
     key: str = ""
     fingerprint: str = ""
+    archive: Archived = NOTHING
     plugins: tuple[str, ...] | None = None
     config: tuple[Setting, ...] = ()
     definitions: str = ""
@@ -84,6 +86,7 @@ class Overrides:
     source: str | None = None
     key: str | None = None
     fingerprint: str | None = None
+    archive: Archived = NOTHING
     plugins: str | None = None
     settings: tuple[str, ...] = ()
     definitions: str | None = None
@@ -139,6 +142,7 @@ class Recipe:
     rabbitmq: Release = Release()
     erlang: Release = Release()
     mirror: Mirror = Mirror()
+    archive: Archived = NOTHING
     config: Any = None
     limits: Limits = Limits()
     service: Running = Running()
@@ -169,13 +173,17 @@ def override(request: Request, overrides: Overrides) -> Request:
     rabbitmq, faults = _wish(overrides.rabbitmq, request.rabbitmq, ("rabbitmq",))
     erlang, more = _wish(overrides.erlang, request.erlang, ("erlang",))
     said = tuple(settings.typed(text) for text in overrides.settings)
+    request = _source(request, overrides)
     request = replace(
-        _source(request, overrides),
+        request,
         rabbitmq=rabbitmq,
         erlang=erlang,
+        archive=overrides.archive.beside(Path.cwd()).over(request.archive),
         plugins=request.plugins if overrides.plugins is None else _names(overrides.plugins),
         config=settings.merge(request.config, tuple(setting for setting, _ in said if setting)),
-        definitions=request.definitions if overrides.definitions is None else _place(overrides.definitions, Path.cwd()),
+        definitions=request.definitions
+        if overrides.definitions is None
+        else placed_at(overrides.definitions, Path.cwd()),
         open_files=request.open_files if overrides.open_files is None else overrides.open_files,
         start=request.start if overrides.start is None else overrides.start,
         enable=request.enable if overrides.enable is None else overrides.enable,
@@ -196,7 +204,7 @@ def shipped() -> tuple[str, ...]:
 
 
 def rabbitmq_conf(request: Request, *, definitions: str = DEFINITIONS) -> str:
-    """Return the text of our file in /etc/rabbitmq/conf.d, empty when there is nothing to say.
+    """Return the text of our file in conf.d, empty when there is nothing to say; `definitions` is where they will be.
 
     A node reads conf.d in the order of names, after rabbitmq.conf, and what comes later wins: seen on 3.10, 4.0, 4.3.
     """
@@ -262,13 +270,14 @@ def _request(written: Recipe, config: tuple[Setting, ...], folder: Path) -> tupl
     request = Request(
         rabbitmq=rabbitmq,
         erlang=erlang,
-        source=written.source or ("mirror" if written.mirror.url else "auto"),
+        source=written.source or ("mirror" if written.mirror.url else "archive" if written.archive.prefix else "auto"),
         mirror=written.mirror.url.rstrip("/"),
-        key=_place(written.mirror.key, folder),
+        key=placed_at(written.mirror.key, folder),
         fingerprint=_fingerprint(written.mirror.fingerprint),
+        archive=written.archive.beside(folder),
         plugins=None if written.plugins is None else tuple(dict.fromkeys(written.plugins)),
         config=config,
-        definitions=_place(written.definitions, folder),
+        definitions=placed_at(written.definitions, folder),
         open_files=written.limits.open_files,
         start=written.service.start,
         enable=written.service.enable,
@@ -296,8 +305,9 @@ def _source(request: Request, overrides: Overrides) -> Request:
         request = replace(
             request, source=name, mirror=url.rstrip("/") or kept.mirror, key=kept.key, fingerprint=kept.fingerprint
         )
+        request = replace(request, archive=request.archive if name == "archive" else NOTHING)
     if overrides.key is not None:
-        request = replace(request, key=_place(overrides.key, Path.cwd()))
+        request = replace(request, key=placed_at(overrides.key, Path.cwd()))
     if overrides.fingerprint is not None:
         request = replace(request, fingerprint=_fingerprint(overrides.fingerprint))
     return request
@@ -305,11 +315,6 @@ def _source(request: Request, overrides: Overrides) -> Request:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _place(text: str, folder: Path) -> str:
-    """Return an absolute path, or a URL as it is; empty stays empty."""
-    return text if not text or "://" in text else str((folder / Path(text).expanduser()).absolute())
 
 
 def _fingerprint(text: str) -> str:
@@ -346,7 +351,12 @@ def _judge(request: Request) -> Iterator[Problem]:
 
 def _complete(request: Request) -> Iterator[Problem]:
     """Say what does not go together, and what the named files hold."""
+    yield from archived.judge(request.archive, request.source)
     trust = {"url": request.mirror, "key": request.key, "fingerprint": request.fingerprint}
+    if request.source == "archive":
+        trust = {"url": request.mirror}
+        if bool(request.key) != bool(request.fingerprint):
+            yield Problem(("mirror",), "a key of your own that signs an archive needs both --key and --fingerprint")
     for name, value in trust.items():
         if request.source == "mirror" and not value:
             option = "--source mirror=URL" if name == "url" else f"--{name}"

@@ -13,6 +13,7 @@ from rmqsetup.indices import Repository, Survey
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package
 from rmqsetup.managers.layout import SYSTEM, Layout
+from rmqsetup.releases import Proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ class Served:
 class Resolution:
     """What was decided, and why. `rabbitmq` and `erlang` are versions, or a series where only that is known yet.
 
-    `source` is team, mirror, distro, brew, or installed when what is there already is as wished. `notice` is the
-    one plain line about a fallback. `origins` are patterns of where packages of the family come from. `layout` is
-    where their RabbitMQ keeps its things.
+    `source` is team, mirror, distro, brew, archive, or installed when what is there already is as wished. `notice` is
+    the one plain line about a fallback. `origins` are patterns of where packages of the family come from. `archives`
+    are those to be unpacked; `erl` is the folder of the Erlang that is used with them, empty for that of an archive.
+    `layout` is where its RabbitMQ keeps its things.
     """
 
     distribution: Distribution
@@ -71,6 +73,8 @@ class Resolution:
     origins: tuple[str, ...] = ()
     served: tuple[Served, ...] = ()
     key: Key | None = None
+    archives: tuple[Proven, ...] = ()
+    erl: str = ""
     notice: str = ""
     warnings: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()

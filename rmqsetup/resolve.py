@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from rmqsetup import homebrew, pairing
+from rmqsetup import guard, homebrew, pairing
 from rmqsetup.catalog import Catalog, Distribution, Placement, Refusal
 from rmqsetup.catalog import Repository as Row
 from rmqsetup.detect import Facts
@@ -22,7 +22,7 @@ from rmqsetup.recipe import Request
 from rmqsetup.resolution import Answer, Ask, Resolution, Served, Source
 from rmqsetup.version import Precision, Wanted, upstream
 
-__all__ = ["ERLANG", "SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "resolve", "source_of"]
+__all__ = ["ERLANG", "SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "place", "resolve", "source_of"]
 
 SERVER = SYSTEM.server
 
@@ -68,7 +68,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resol
         return homebrew.resolve(facts, request, catalog)
     if request.source == "brew":
         raise homebrew.missing(facts)
-    case = _Case(facts, request, catalog, _place(facts, catalog))
+    case = _Case(facts, request, catalog, place(facts, catalog))
     found = _installed(case) or _guard(_choose(case, ask), case)
     return replace(found, warnings=(*found.warnings, *_strays(facts)))
 
@@ -116,17 +116,18 @@ def source_of(facts: Facts, request: Request, distribution: Distribution, catalo
     return Source("team", "Team RabbitMQ's repository", mirrors, repositories, key.fingerprint, key_id=key.id)
 
 
-def _place(facts: Facts, catalog: Catalog) -> Placement:
-    place = catalog.place(facts.os)
-    if isinstance(place, Refusal):
-        raise UnsupportedError(place.reason, hint=f"{place.hint}{homebrew.remark(facts)}")
-    if facts.manager != place.distribution.manager:
+def place(facts: Facts, catalog: Catalog) -> Placement:
+    """Return the row a machine belongs to; raises `UnsupportedError` where it has none."""
+    found = catalog.place(facts.os)
+    if isinstance(found, Refusal):
+        raise UnsupportedError(found.reason, hint=f"{found.hint}{homebrew.remark(facts)}")
+    if facts.manager != found.distribution.manager:
         raise UnsupportedError(
-            f"{place.distribution.name} has {place.distribution.manager}, and this machine has not",
+            f"{found.distribution.name} has {found.distribution.manager}, and this machine has not",
             looked_at=(facts.manager or "no package manager",),
-            hint=f"install {place.distribution.manager} first",
+            hint=f"install {found.distribution.manager} first",
         )
-    return place
+    return found
 
 
 def _installed(case: _Case) -> Resolution | None:
@@ -298,24 +299,8 @@ def _guard(resolution: Resolution, case: _Case) -> Resolution:
     server = case.facts.package(SERVER)
     if not server or server.state is State.CONFIGURATION:
         return resolution
-    here, there = upstream(server.version), resolution.rabbitmq
-    if case.catalog.can_upgrade(rabbitmq=here, to=there):
-        return replace(resolution, reasons=(*resolution.reasons, f"RabbitMQ {here} is installed now"))
-    keep = "keep the installed series, or uninstall first (the data are kept aside)"
-    hops = case.catalog.hops(rabbitmq=here, to=there)
-    if len(hops) < 2:
-        raise UnsupportedError(
-            f"RabbitMQ {here} cannot become {there}",
-            cause="no supported upgrade leads there, and a node never starts on the data of a newer release",
-            hint=keep,
-        )
-    row = case.catalog.series_named(hops[0])
-    first = row.upgrades_from_release if row and len(hops) == 2 else hops[1]
-    raise UnsupportedError(
-        f"RabbitMQ {here} cannot become {there} in one step",
-        cause=f"RabbitMQ goes from series to series: {' → '.join(hops)}",
-        hint=f"go to {first} first: --rabbitmq {first}; or {keep}",
-    )
+    reason = guard.passed(upstream(server.version), resolution.rabbitmq, case.catalog)
+    return replace(resolution, reasons=(*resolution.reasons, reason))
 
 
 def _silence(surveys: tuple[Survey, ...]) -> str:

@@ -169,8 +169,7 @@ class _Climb:
     def last_words(self) -> tuple[str, ...]:
         since = self.unit.since if self.unit else 0.0
         running = self.settled or self.status is not None
-        address = self.target.address
-        return logs.last_words(self.host, address.name, since=since, running=running, layout=address.layout)
+        return logs.last_words(self.host, self.target.address, since=since, running=running)
 
     def died(self) -> bool:
         """Tell whether nothing is on its way any more, where that can be told."""

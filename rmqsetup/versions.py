@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rmqsetup import homebrew
+from rmqsetup import homebrew, releases
 from rmqsetup.catalog import Distribution, Refusal, load
 from rmqsetup.detect import Facts, detect
-from rmqsetup.errors import RmqsetupError
+from rmqsetup.errors import NetworkError, RmqsetupError
 from rmqsetup.host import Host
 from rmqsetup.managers import State
 from rmqsetup.managers.brew import released
@@ -85,6 +85,8 @@ def offered(host: Host, request: Request) -> Versions:
         return _chosen(_homebrews(found, facts), facts, request, ask=asked)
     names = ("mirror", "distro") if request.source == "mirror" else ("team", "distro")
     offers = tuple(_offer(facts, replace(request, source=name), row, ask=asked) for name in names)
+    if request.source == "archive":
+        return replace(found, offers=(*offers, _published()))
     return _chosen(replace(found, offers=offers), facts, request, ask=asked)
 
 
@@ -167,6 +169,17 @@ def _own(facts: Facts, row: Distribution) -> Offer:
         (upstream(erlang.version) if erlang and erlang.version else row.erlang,) if rabbitmq else (),
         problem="" if rabbitmq else f"{row.name} has no RabbitMQ of its own",
     )
+
+
+def _published() -> Offer:
+    """Return what is published as archives."""
+    title = "generic-unix archives"
+    row = next(row for row in load().publications if row.provides == "rabbitmq")
+    try:
+        found = releases.offers(row)
+    except NetworkError as error:
+        return Offer("archive", title, problem=": ".join(filter(None, (error.message, error.cause))))
+    return Offer("archive", title, _newest_first(tuple(offer.version for offer in found)))
 
 
 def _chosen(found: Versions, facts: Facts, request: Request, *, ask: Ask) -> Versions:

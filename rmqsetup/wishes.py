@@ -154,7 +154,7 @@ def _configuration(request: Request, ours: Ours, its: Layout, *, was_there: bool
     steps: list[Step] = []
     if request.config or request.definitions:
         inner = (f"{its.config}/conf.d", *directories)
-        content = _settings(request, ours, its).encode()
+        content = settings_text(request, ours, its).encode()
         steps.append(_file(its.settings, content, its, ours=ours, directories=inner))
     if request.plugins is not None:
         content = enabled_plugins(request).encode()
@@ -173,7 +173,7 @@ def _file(path: str, content: bytes, its: Layout, *, ours: Ours, directories: tu
     return File(path, content, owner=its.owner, group=its.owner, expect=ours.digests, directories=directories)
 
 
-def _settings(request: Request, ours: Ours, its: Layout) -> str:
+def settings_text(request: Request, ours: Ours, its: Layout) -> str:
     """Return the text of our settings file; it holds two wishes, and the one that is left out stays."""
     earlier = [line for line in ours.settings.splitlines() if "=" in line and not line.startswith("#")]
     pairs = [setting for line in earlier for setting, _ in (settings.typed(line),) if setting]

@@ -26,7 +26,7 @@ Options come after the command. Results go to standard output, everything else t
 where there is no terminal; `NO_COLOR` takes the colours away; a terminal's width is used up to 110 columns, or what
 `COLUMNS` says. `install`, `start`, `undo` and `uninstall` need root and go on through sudo by themselves, with the
 proxy variables, `NO_COLOR`, `LANG`, `LC_*`, `COLUMNS`, `TERM` and `RMQSETUP_*` of the environment. With
-Homebrew nothing is done as root.
+Homebrew nothing is done as root; a broker from an archive belongs to whoever installs it, and needs no root.
 """
 
 JSON = """\

@@ -70,7 +70,8 @@ class Desk:
     @property
     def runs(self) -> bool:
         with suppress(FileNotFoundError, ProcessLookupError, ValueError):
-            return bool(Path(f"/proc/{int((self.prefix / 'pid').read_text())}/cmdline").read_bytes())
+            pid = int((self.prefix / "pid").read_text())
+            return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # a zombie has none
         return False
 
     def end(self) -> None:

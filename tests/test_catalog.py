@@ -23,6 +23,7 @@ def every_row():
         CATALOG.derivatives,
         CATALOG.sources,
         CATALOG.repositories,
+        CATALOG.publications,
         CATALOG.retired,
         CATALOG.keys,
         CATALOG.series,
@@ -40,7 +41,14 @@ def test_every_fact_has_a_source_and_a_day():
 
 
 def test_ids_are_unique():
-    for table in (CATALOG.distributions, CATALOG.repositories, CATALOG.retired, CATALOG.keys, CATALOG.bad_pairs):
+    for table in (
+        CATALOG.distributions,
+        CATALOG.repositories,
+        CATALOG.publications,
+        CATALOG.retired,
+        CATALOG.keys,
+        CATALOG.bad_pairs,
+    ):
         ids = [row.id for row in table]
         assert len(set(ids)) == len(ids)
 
@@ -59,6 +67,11 @@ def test_what_rows_name_exists():
             assert not repository.key or CATALOG.key(repository.key)
             assert "{" not in "".join((*repository.urls(distribution), repository.suite_for(distribution)))
     assert {row.replacement for row in CATALOG.retired} <= sources
+    rows = {row.id for row in CATALOG.distributions} | {"Darwin"}
+    for publication in CATALOG.publications:
+        assert rows.issuperset(publication.systems)
+        assert bool(publication.signature) == bool(publication.key)
+        assert not publication.key or CATALOG.key(publication.key)
     with pytest.raises(KeyError):
         CATALOG.distribution("no such row")
 

@@ -727,3 +727,107 @@ def test_every_error_has_an_exit_code_of_its_own():
     codes = [family.exit_code for family in FAMILIES]
     assert len(codes) == len(set(codes))
     assert all(issubclass(family, RmqsetupError) for family in FAMILIES)
+
+
+# --- whose receipts --------------------------------------------------------------------------------------------------
+
+
+def kept(folder, *, below=""):
+    """Leave a receipt of an install, from packages or below a prefix."""
+    from rmqsetup.receipt import DONE, Journal
+    from rmqsetup.steps.archive import Archive, Tree
+    from rmqsetup.steps.file import File
+
+    step = Archive(below, (Tree("rabbitmq_server-4.2.9", "ab" * 32),), "rabbitmq_server-4.2.9") if below else File("/x")
+    journal = Journal("install", state=folder)
+    journal.before(step, step.bare())
+    journal.after("changed")
+    journal.finish(DONE)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("rmqsetup.cli.session.STATE", tmp_path / "roots")
+    monkeypatch.setattr(elevation, "elevate", lambda *_: pytest.fail("it went on through sudo"))
+    return tmp_path / "state" / "rmqsetup"
+
+
+def here(tmp_path, line, *, root=False):
+    words = reading.read(tuple(shlex.split(line)))
+    return Session(words, Terminal(Out(), Out()), Machine(), state=tmp_path / "roots", root=root)
+
+
+def test_an_archive_needs_no_root_and_keeps_its_receipts_with_its_user(tmp_path, own):
+    found = here(tmp_path, "install --source archive --prefix /srv/broker")
+    assert found.is_archive
+    found.keep_own_receipts()
+    assert found.state == own
+    as_root = here(tmp_path, "install --source archive --prefix /srv/broker", root=True)
+    as_root.keep_own_receipts()
+    assert as_root.state == tmp_path / "roots"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_archive"),
+    [("", False), ("--source distro", False), ("--recipe -", False), ("--recipe dev", False), ("--recipe R", True)],
+)
+def test_a_recipe_may_ask_for_an_archive(tmp_path, own, words, is_archive):  # noqa: ARG001
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[archive]\nprefix = "broker"\n')
+    assert here(tmp_path, f"plan {words.replace('R', str(recipe))}").is_archive is is_archive
+
+
+def test_a_plain_user_takes_back_what_is_his(tmp_path, own, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Session, "become_root", lambda _self: asked.append("root"))
+    here(tmp_path, "undo").become_owner()
+    assert asked == ["root"]
+    kept(own, below="/srv/broker")
+    found = here(tmp_path, "undo")
+    found.become_owner()
+    assert (asked, found.state) == (["root"], own)
+
+
+@pytest.mark.parametrize("where", ["own", "roots"])
+def test_the_node_is_where_the_receipts_say(tmp_path, own, where):
+    state = own if where == "own" else tmp_path / "roots"
+    assert here(tmp_path, "status").address().cookie == "/var/lib/rabbitmq/.erlang.cookie"
+    kept(state)
+    assert not here(tmp_path, "status").layout.prefix
+    kept(state, below="/srv/broker")
+    found = here(tmp_path, "status").address()
+    assert found.cookie == "/srv/broker/var/lib/rabbitmq/.erlang.cookie"
+    assert found.layout.logs == "/srv/broker/var/log/rabbitmq"
+    assert found.layout.program("rabbitmqctl") == "/srv/broker/bin/rabbitmqctl"
+
+
+def test_versions_lists_what_is_published_as_archives(desk, monkeypatch):
+    from rmqsetup import releases
+
+    monkeypatch.setattr(releases, "offers", lambda _row: (releases.Offer("4.4.1", "https://x"),))
+    assert desk.type("versions --source archive") == 0
+    assert "4.4.1" in desk.out
+
+
+def test_a_wish_for_packages_is_not_about_the_archive_that_is_here(tmp_path, own):
+    kept(own, below="/srv/broker")
+    assert here(tmp_path, "plan --source distro").layout.prefix == ""
+    assert here(tmp_path, "plan --source archive --prefix /srv/other").layout.prefix == "/srv/other"
+
+
+def test_a_purge_names_the_data_of_every_prefix(tmp_path):
+    from rmqsetup.cli.remains import remains
+    from rmqsetup.hosts.local import LocalHost
+    from rmqsetup.managers.layout import of_archive
+    from rmqsetup.pipeline import layouts
+    from rmqsetup.plan import Plan
+    from rmqsetup.steps.archive import Archive
+
+    prefixes = [str(tmp_path / name) for name in ("one", "two")]
+    for prefix in prefixes:
+        Path(of_archive(prefix).data, "mnesia").mkdir(parents=True)
+    places = layouts(Plan("uninstall", tuple(Archive(prefix, (), "") for prefix in prefixes)))
+    found = remains(LocalHost(), tmp_path, places)
+    assert [each.path for each in found.directories] == [of_archive(prefix).data for prefix in prefixes]
+    assert found.user == ""

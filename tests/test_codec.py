@@ -117,7 +117,7 @@ def test_every_mistake_is_told_with_its_place():
         'name: 4.2 is not text; write "4.2"',
         "at: is missing",
         "phase: 99 is none of 0, 1, 2, 3, 4, 5, 6",
-        "actions.0: 'Writ' is none of Command, Write, Remove; did you mean Write?",
+        "actions.0: 'Writ' is none of Command, Write, Remove, Unpack, Clear, Link; did you mean Write?",
         "actions.1.path: is missing",
         'actions.1.content: 3 is neither text nor {"base64": "..."}',
         'actions.1.mode: "x" is not a whole number',

@@ -192,7 +192,7 @@ def test_macports_users_are_offered_homebrew_and_the_archive():
     error = refusal(look("macos-15-macports"))
     assert "RabbitMQ 3.11.15 of MacPorts is installed here" in error.cause
     assert "Homebrew/install" in error.hint
-    assert "install-generic-unix" in error.hint
+    assert "--source archive" in error.hint
 
 
 def test_where_homebrew_does_not_answer():

@@ -22,11 +22,11 @@ PACKAGE = ROOT / "rmqsetup"
 
 LAYERS = (
     ("__init__", "version", "host", "finding", "errors"),
-    ("steps", "catalog", "managers", "services", "probes", "openpgp"),
+    ("steps", "catalog", "managers", "services", "probes", "openpgp", "tarball"),
     (
-        *("detect", "resolve", "plan", "keys", "indices", "export", "upgrade"),
+        *("detect", "guard", "resolve", "plan", "keys", "indices", "export", "upgrade"),
         *("cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos", "network", "pairing", "recipe"),
-        *("resolution", "settings", "wishes"),
+        *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),

@@ -160,7 +160,7 @@ def test_a_running_node_is_judged_by_its_own_log_alone():
     host = FakeHost(
         answers={r"tail .*rabbit@h\.log": (0, alarm), "tail": (0, "BOOT FAILED"), "journalctl": (0, "Error")}
     )
-    told = logs.last_words(host, "rabbit@h", since=THEN, running=True)
+    told = logs.last_words(host, NodeAddress("rabbit@h"), since=THEN, running=True)
     assert len(told) == 1
     assert told[0].startswith("rabbit@h.log: ")
     assert told[0].endswith("alarm set on node rabbit@h.")
@@ -171,15 +171,15 @@ def test_a_failed_start_is_looked_for_where_services_write():
     host = FakeHost(
         answers={r"tail .*error\.log": (0, "BOOT FAILED\nError: x\n"), **stamps, "journal": (0, "Error: j")}
     )
-    assert logs.last_words(host, "rabbit@h", since=THEN) == (
+    assert logs.last_words(host, NodeAddress("rabbit@h"), since=THEN) == (
         "rabbitmq-server.error.log: BOOT FAILED",
         "rabbitmq-server.error.log: Error: x",
     )
     older = FakeHost(answers={"tail": (0, "BOOT FAILED\n"), "stat": (0, "1000\n"), "journal": (0, "Error: j\n")})
-    assert logs.last_words(older, "rabbit@h", since=THEN) == ("journal: Error: j",)
+    assert logs.last_words(older, NodeAddress("rabbit@h"), since=THEN) == ("journal: Error: j",)
     assert f"--since @{int(THEN)}" in older.ran[-1]
     bare = FakeHost(answers={"journal": (0, "erl: not found\n")})
-    assert logs.last_words(bare, "rabbit@h") == ("journal: erl: not found",)
+    assert logs.last_words(bare, NodeAddress("rabbit@h")) == ("journal: erl: not found",)
 
 
 @given(st.text(max_size=300))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmqsetup.archived import Archived
 from rmqsetup.errors import UsageError
 from rmqsetup.recipe import (
     LATER,
@@ -135,7 +136,7 @@ def test_every_mistake_is_told_at_once_in_form_and_in_meaning():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('source = "teem"', "source: 'teem' is none of auto, team, distro, brew, mirror; did you mean team?"),
+        ('source = "teem"', "source: 'teem' is none of auto, team, distro, brew, mirror, archive; did you mean team?"),
         ('plugins = ["a,b"]', """plugins: 'a,b' is no name of a plugin; several are written a,b as an option"""),
         ('plugins = ["Management"]', "plugins: 'Management' is no name of a plugin"),
         ("lock_timeout = -1", "lock_timeout: -1 is not from 0 to 86400 seconds"),
@@ -286,7 +287,7 @@ def test_every_objection_is_told_at_once():
             "27 or 27.3 for Erlang, or nothing"
         ),
         "--set a: has no value: write --set key=value",
-        "source: 'tem' is none of auto, team, distro, brew, mirror; did you mean team?",
+        "source: 'tem' is none of auto, team, distro, brew, mirror, archive; did you mean team?",
         """plugins: 'a b' is no name of a plugin; several are written a,b as an option and ["a", "b"] in a recipe""",
         "config.b: has no value; leave the line out for RabbitMQ's own default",
         (
@@ -355,3 +356,52 @@ def test_the_reference_has_every_key_with_its_default():
 def test_the_example_of_the_reference_is_good():
     for text in re.findall(r"```toml\n(.*?)```", DOCS.read_text(), re.DOTALL):
         assert read(text).config
+
+
+# --- archives
+
+
+def archive_wish(tmp_path, **more):
+    return Overrides(source="archive", archive=Archived(prefix=str(tmp_path / "broker"), **more))
+
+
+def test_an_archive_is_wished_for_by_recipe_and_by_options(tmp_path):
+    (tmp_path / "a.tar.xz").write_bytes(b"")
+    (tmp_path / "broker.toml").write_text(
+        "[archive]\nprefix = 'broker'\nfile = 'a.tar.xz'\nerlang = 'https://m/otp.tar.gz'\n"
+        f"erlang_digest = '{'AB' * 32}'\n"
+    )
+    request = load(str(tmp_path / "broker.toml"))
+    wish = Archived(str(tmp_path / "broker"), str(tmp_path / "a.tar.xz"), "https://m/otp.tar.gz", "ab" * 32)
+    assert (request.source, request.archive) == ("archive", wish)
+    assert override(request, Overrides()) == request
+    assert override(request, Overrides(source="distro")).archive == Archived()
+    other = override(request, archive_wish(tmp_path / "other", service="systemd")).archive
+    assert other == replace(wish, prefix=str(tmp_path / "other" / "broker"), service="systemd")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (Overrides(source="archive"), "archive.prefix: is missing (--prefix DIR)"),
+        (Overrides(archive=Archived(prefix="/srv/broker")), "belongs to the source archive only"),
+        (Overrides(source="archive", archive=Archived("/srv")), "is no folder to put a broker into"),
+        (Overrides(source="archive", archive=Archived("/srv/a b")), "is no folder to put a broker into"),
+        (Overrides(source="archive", archive=Archived("/srv/../etc")), "is no folder to put a broker into"),
+        (Overrides(source="archive", archive=Archived("/srv/b", "/none")), "archive.file: there is no file /none"),
+        (Overrides(source="archive", archive=Archived("/srv/b", erlang="https://m/o")), "archive.erlang_digest"),
+        (
+            Overrides(source="archive", archive=Archived("/srv/b", erlang_digest="ab" * 32)),
+            "archive.erlang: is missing",
+        ),
+        (Overrides(source="archive", archive=Archived("/srv/b", service="sysv")), "is none of none, systemd"),
+        (Overrides(source="archive", key="https://m/k", archive=Archived("/srv/b")), "needs both --key and"),
+    ],
+)
+def test_a_mistake_about_an_archive_is_explained(overrides, said):
+    assert any(said in line for line in objections(overrides))
+
+
+def test_a_key_of_ones_own_may_sign_an_archive(tmp_path):
+    own = replace(archive_wish(tmp_path), key="https://m/k", fingerprint=FINGERPRINT)
+    assert override(Request(), own).fingerprint == FINGERPRINT

@@ -19,6 +19,7 @@ from rmqsetup.catalog.rows import (
     Fit,
     OsRelease,
     Placement,
+    Publication,
     Refusal,
     Repository,
     Retired,
@@ -40,6 +41,7 @@ __all__ = [
     "Fit",
     "OsRelease",
     "Placement",
+    "Publication",
     "Refusal",
     "Repository",
     "Retired",
@@ -81,6 +83,11 @@ class Catalog:
     def repositories(self) -> tuple[Repository, ...]:
         """The repositories of every source."""
         return tables.repositories()
+
+    @property
+    def publications(self) -> tuple[Publication, ...]:
+        """Where archives of RabbitMQ and Erlang are published."""
+        return tables.publications()
 
     @property
     def retired(self) -> tuple[Retired, ...]:

@@ -127,6 +127,35 @@ class Repository(NamedTuple):
         return self.suite.format(family=distribution.family, codename=distribution.codename)
 
 
+class Publication(NamedTuple):
+    """Where archives are published, one per release.
+
+    `provides` is "rabbitmq" or "erlang"; `systems` are row ids of distributions, or kernels, that the archives are
+    for, empty for all; `architectures` those it has archives for, as its addresses spell them. `listing` names them in
+    a `form` (`releases` reads it), `url` is where each is, both with `{architecture}` and `{system}` to fill in, and
+    `{version}`. `signature` is the ending of the detached signature's address, empty where there is none: then the
+    listing has the digests. `key` is an id in keys.
+    """
+
+    id: str
+    provides: str
+    form: str
+    listing: str
+    url: str
+    signature: str
+    systems: tuple[str, ...]
+    architectures: tuple[str, ...]
+    key: str
+    note: str
+    citation: Citation
+
+    def serves(self, system: str, architecture: str) -> bool:
+        """Tell whether a system (row id, or kernel) of an architecture finds archives here."""
+        return (not self.systems or system in self.systems) and (
+            not self.architectures or architecture in self.architectures
+        )
+
+
 class Retired(NamedTuple):
     """A repository or key that must not be used any more.
 

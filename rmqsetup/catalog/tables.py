@@ -16,6 +16,7 @@ from rmqsetup.catalog.rows import (
     Derivative,
     Distribution,
     ErlangRange,
+    Publication,
     Repository,
     Retired,
     Series,
@@ -93,6 +94,13 @@ def repositories() -> tuple[Repository, ...]:
     """Read the repositories of every source."""
     table = _table("sources.toml")
     return tuple(Repository(**_row(table, row)) for row in table["repository"])
+
+
+@lru_cache(maxsize=1)
+def publications() -> tuple[Publication, ...]:
+    """Read where archives are published."""
+    table = _table("sources.toml")
+    return tuple(Publication(**_row(table, row)) for row in table["publication"])
 
 
 @lru_cache(maxsize=1)

@@ -41,18 +41,20 @@ def carried_out(session: Session, plan: Plan, undoes: tuple[str, ...] = ()) -> R
 def take_back(session: Session, plan: Plan, names: tuple[str, ...], *, purge: bool = False) -> Answer:
     """Carry out the plan of an undo or uninstall, and say what stays."""
     from rmqsetup.cli.remains import remains
+    from rmqsetup.pipeline import layouts
     from rmqsetup.plan import preview
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
 
+    places = layouts(plan) or (session.layout,)
     with session.terminal.meanwhile("Looking at what is there …"):
         seen = preview(plan, session.host)
-        doomed = remains(session.host, session.state, session.layout) if purge else None
+        doomed = remains(session.host, session.state, places) if purge else None
     agreed(session, seen)
     if doomed and doomed.directories and not session.agreed(ending.purge_question(doomed)):
         raise StoppedError("stopped, nothing was changed", hint="without --purge the data stay")
     report = carried_out(session, plan, names)
-    left = remains(session.host, session.state, session.layout)
+    left = remains(session.host, session.state, places)
     return Answer(
         plan.title,
         lambda: ending.taken_back(report, left, session.terminal),

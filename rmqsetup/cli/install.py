@@ -28,9 +28,13 @@ def run(session: Session) -> Answer:
 
     if session.words.recipe != "-":
         session.request()  # a mistake in it is told before sudo asks for a password
-    session.become_root()
+    if session.is_archive:
+        session.keep_own_receipts()
+    else:
+        session.become_root()
     with session.terminal.meanwhile("Looking at this machine and at what is offered for it …"):
         plan = prepare(session.host, session.request(), state=session.state)
+        session.layout = plan.layout
         seen = preview(plan, session.host)
     if not seen.changes:
         return _unchanged(session, plan)

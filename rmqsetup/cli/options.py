@@ -30,6 +30,11 @@ class Words(NamedTuple):
     open_files: int | None = None
     key: str | None = None
     fingerprint: str | None = None
+    prefix: str | None = None
+    archive: str | None = None
+    erlang_archive: str | None = None
+    erlang_digest: str | None = None
+    service: str | None = None
     start: bool | None = None
     foreground: bool = False
     enable: bool | None = None
@@ -102,15 +107,45 @@ WAIT = Option(
 SOURCE = Option(
     "source",
     ("--source",),
-    "Where packages come from: team (Team RabbitMQ's repository), distro (the distribution's own), brew (Homebrew), "
-    "mirror=URL, or auto: team where it serves this machine and answers, else distro; on a Mac, brew.",
+    "Where RabbitMQ comes from: team (Team RabbitMQ's repository), distro (the distribution's own), brew (Homebrew), "
+    "mirror=URL, archive (the generic-unix archive), or auto: team where it serves this machine and answers, else "
+    "distro; on a Mac, brew.",
     "WHERE",
-    offered=("auto", "team", "distro", "brew", "mirror="),
+    offered=("auto", "team", "distro", "brew", "mirror=", "archive"),
 )
-KEY = Option("key", ("--key",), "The key that signs a mirror of your own.", "FILE|URL")
+KEY = Option("key", ("--key",), "The key that signs a mirror or an archive of your own.", "FILE|URL")
 FINGERPRINT = Option("fingerprint", ("--fingerprint",), "The 40 hex digits of that key.", "FPR")
 
 OPEN_FILES = Option("open_files", ("--open-files",), "How many files and sockets the broker may have open.", "N", int)
+
+ARCHIVE = (
+    Option(
+        "prefix",
+        ("--prefix",),
+        "The folder that holds all of a broker from an archive. The broker belongs to who installs it; no root needed.",
+        "DIR",
+    ),
+    Option(
+        "archive",
+        ("--archive",),
+        "The generic-unix archive, with its .asc beside it; left out, the published one.",
+        "FILE|URL",
+    ),
+    Option(
+        "erlang_archive",
+        ("--erlang-archive",),
+        "An Erlang built for this machine; left out, the one that is here, the distribution's, or a published one.",
+        "FILE|URL",
+    ),
+    Option("erlang_digest", ("--erlang-digest",), "The sha256 of that archive.", "SHA256"),
+    Option(
+        "service",
+        ("--service",),
+        "What looks after a broker from an archive: none, or the systemd of its user.",
+        "NAME",
+        choices=("none", "systemd"),
+    ),
+)
 
 REQUEST = (
     Option(
@@ -130,6 +165,7 @@ REQUEST = (
     OPEN_FILES,
     KEY,
     FINGERPRINT,
+    *ARCHIVE,
     Option("hold", ("--no-hold",), "Let the versions change when the machine is upgraded.", value=False),
     Option("start", ("--no-start",), "Install and configure, and do not start the broker.", value=False),
     Option("enable", ("--no-enable",), "Do not start the broker at boot.", value=False),

@@ -16,17 +16,16 @@ if TYPE_CHECKING:
     from rmqsetup.show.ending import Remains
 
 
-def remains(host: Host, state: Path, layout: Layout) -> Remains:
-    """Return what is there of the broker beside its packages, with sizes in bytes."""
+def remains(host: Host, state: Path, layouts: tuple[Layout, ...]) -> Remains:
+    """Return what is there of some brokers beside their packages or trees, with sizes in bytes."""
     from rmqsetup.show.ending import Directory, Remains
 
-    its = (*layout.kept, layout.config) if layout.prefix else layout.kept  # a formula leaves its configuration
-    there = tuple(path for path in its if host.names(path))
+    there = tuple(path for its in layouts for path in its.remains if host.names(path))
     sizes = dict(map(_size, host.run(Command(("du", "-sk", "--", *there))).stdout.splitlines())) if there else {}
     users = host.read("/etc/passwd")
     return Remains(
         tuple(Directory(path, sizes.get(path, 0)) for path in there),
-        user=layout.user if layout.user and users and f"\n{layout.user}:" in f"\n{users.text}" else "",
+        user=next((its.user for its in layouts if its.user and users and f"\n{its.user}:" in f"\n{users.text}"), ""),
         receipts=str(state / "receipts") if host.names(str(state / "receipts")) else "",
     )
 

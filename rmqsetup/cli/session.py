@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from rmqsetup.cli.options import Words
     from rmqsetup.host import Host
     from rmqsetup.managers.layout import Layout
+    from rmqsetup.probes.address import NodeAddress
     from rmqsetup.recipe import Request
     from rmqsetup.show.progress import Progress
     from rmqsetup.show.terminal import Terminal
 
 STATE = Path("/var/lib/rmqsetup")
 """Where receipts are; `receipt.STATE`, without the price of importing it."""
+
+
+def own_state() -> Path:
+    """Return where a plain user's receipts are."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rmqsetup"
 
 
 class Session:
@@ -46,20 +52,23 @@ class Session:
 
     @property
     def layout(self) -> Layout:
-        """Where the RabbitMQ of this machine is: the system's, or Homebrew's."""
+        """Where the RabbitMQ of this machine is, or is to be: below the prefix of an archive, or where packages are."""
         if self._layout is None:
-            from rmqsetup.probes.address import find_layout
-
-            recipe = self.words.recipe not in (None, "-") and self.words.command in ("install", "plan")
-            wanted = self.words.source == "brew" or (recipe and self.request().source == "brew")
-            self._layout = find_layout(self.host, str(Path.home()), wanted=wanted)
+            is_wish = self.words.command in ("install", "plan")
+            self._layout = (self._wished() if is_wish else self._archived()) or self._packaged()
         return self._layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        """Let it be where a plan puts it."""
+        self._layout = layout
 
     @property
     def state(self) -> Path:
         """Where receipts are: of what belongs to a user, where that user can write."""
         if self._state is None:
-            self._state = Path(f"{self.layout.prefix}{STATE}")
+            layout = self.layout  # a look for it may find receipts
+            self._state = self._state or (Path(f"{layout.prefix}{STATE}") if layout.manager == "brew" else STATE)
         return self._state
 
     @state.setter
@@ -83,9 +92,66 @@ class Session:
 
             elevate(self.host, self.terminal)
 
+    def become_owner(self) -> None:
+        """Go on as who made the changes there are to take back: this very user, or root."""
+        if not (self.root or any((own_state() / "receipts").glob("*.jsonl"))):
+            self.become_root()
+        self.keep_own_receipts()
+
+    def keep_own_receipts(self) -> None:
+        """Let receipts be in the user's own folder, where that is not root."""
+        if not self.root and self.state == STATE:
+            self.state = own_state()
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether an archive is asked for, which needs no root. A recipe on standard input is not looked into."""
+        words = self.words
+        if words.source is not None or words.recipe in (None, "-"):
+            return words.source == "archive"
+        return self.request().source == "archive"
+
+    def address(self) -> NodeAddress:
+        """Return where the node is: below the prefix of an archive, or where packages have it."""
+        from rmqsetup.probes.address import find_address
+
+        return find_address(self.host, self.layout)
+
+    def _wished(self) -> Layout | None:
+        """Return where an archive is to be that is asked for."""
+        from rmqsetup.managers.layout import of_archive
+
+        return of_archive(self.request().archive.prefix) if self.is_archive else None
+
+    def _archived(self) -> Layout | None:
+        """Return where an archive was installed, and have its receipts; few bytes are read where none was."""
+        from rmqsetup.managers.layout import of_archive
+
+        for state in dict.fromkeys((self._state or STATE, *(() if self.root else (own_state(),)))):
+            try:
+                texts = [path.read_bytes() for path in (state / "receipts").glob("*.jsonl")]
+            except OSError:
+                continue
+            if any(b'"Archive"' in text for text in texts):
+                from rmqsetup.pipeline import prefix_in_use
+
+                if prefix := prefix_in_use(state):
+                    self._state = state
+                    return of_archive(prefix)
+        return None
+
+    def _packaged(self) -> Layout:
+        """Return where packages have it: the system's, or Homebrew's."""
+        from rmqsetup.probes.address import find_layout
+
+        recipe = self.words.recipe not in (None, "-") and self.words.command in ("install", "plan")
+        wanted = self.words.source == "brew" or (recipe and self.request().source == "brew")
+        return find_layout(self.host, str(Path.home()), wanted=wanted)
+
     def request(self) -> Request:
         """Return the request: the recipe, and the options over it. Raises `UsageError`."""
         from rmqsetup import recipe
+        from rmqsetup.archived import Archived
 
         words = self.words
         overrides = recipe.Overrides(
@@ -94,6 +160,13 @@ class Session:
             source=words.source,
             key=words.key,
             fingerprint=words.fingerprint,
+            archive=Archived(
+                words.prefix or "",
+                words.archive or "",
+                words.erlang_archive or "",
+                words.erlang_digest or "",
+                words.service or "",
+            ),
             plugins=words.plugins,
             settings=words.settings,
             definitions=words.definitions,

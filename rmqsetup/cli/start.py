@@ -106,7 +106,7 @@ def _foreground(session: Session) -> Answer:
         output=STANDARD_ERROR if session.words.json else None,
         spared=lambda name: name == "epmd" and launch.is_epmd_in_use(address),
     )
-    said = last_words(host, address.name, since=begun) if ended.exit_code else ()
+    said = last_words(host, address, since=begun) if ended.exit_code else ()
     error = screen.error(address.name, ended, said) if ended.exit_code else None
     if not error:
         terminal.say(screen.ending(address.name, ended))

@@ -16,13 +16,12 @@ def run(session: Session) -> Answer:
     blocks publishers. What the node says of itself only root and the user rabbitmq may ask.
     """
     from rmqsetup.cli.verifying import unseen
-    from rmqsetup.probes.address import find_address
     from rmqsetup.show import status as screen
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.status import service_manager, status
 
-    host, layout = session.host, session.layout
-    found = status(host, find_address(host, layout), service_manager=layout.services or service_manager(host))
+    manager = session.layout.services or service_manager(session.host)
+    found = status(session.host, session.address(), service_manager=manager)
     return Answer(
         "status",
         lambda: screen.screen(found, session.terminal),

@@ -17,6 +17,6 @@ def run(session: Session) -> Answer:
     from rmqsetup.cli.changing import take_back
     from rmqsetup.pipeline import undoing
 
-    session.become_root()
+    session.become_owner()
     plan, names = undoing(session.words.receipt or "", state=session.state)
     return take_back(session, plan, names)

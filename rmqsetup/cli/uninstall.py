@@ -18,6 +18,6 @@ def run(session: Session) -> Answer:
     from rmqsetup.cli.changing import take_back
     from rmqsetup.pipeline import uninstalling
 
-    session.become_root()
+    session.become_owner()
     plan, names = uninstalling(purge=session.words.purge, state=session.state)
     return take_back(session, plan, names, purge=session.words.purge)

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 def climb(session: Session, expected: tuple[Expectation, ...], *, level: int, silent: bool = False) -> Verification:
     """Verify the node of this machine to a level, telling each rung as it ends unless `silent`."""
-    from rmqsetup.probes.address import find_address
     from rmqsetup.show import verification as screen
     from rmqsetup.status import service_manager
     from rmqsetup.verify import Target, verify
 
     host, terminal, layout = session.host, session.terminal, session.layout
     target = Target(
-        find_address(host, layout),
+        session.address(),
         service_manager=layout.services or service_manager(host),
         expectations=expected,
         installed=installed,
@@ -45,8 +44,9 @@ def installed_pair(session: Session) -> tuple[Expectation, ...]:
     from rmqsetup.verify import Expectation
 
     its = session.layout
-    names = (its.server,) if its.prefix else (its.server, its.erlang)
-    return tuple(Expectation(name) for name in names) if its.prefix or _has_packages(session.host) else ()
+    if not its.prefix and not _has_packages(session.host):
+        return ()
+    return tuple(Expectation(name) for name in its.packages)
 
 
 def unseen(session: Session, error: RmqsetupError | None) -> RmqsetupError | None:

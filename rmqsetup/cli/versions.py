@@ -15,11 +15,13 @@ def run(session: Session) -> Answer:
     Asks the sources over the network; one that does not answer says so, and the rest still shows. What
     `rmqsetup install` would take is marked.
     """
+    from rmqsetup.recipe import Request
     from rmqsetup.show import versions as screen
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.versions import offered
 
-    found = offered(session.host, session.request())
+    request = Request(source="archive") if session.words.source == "archive" else session.request()
+    found = offered(session.host, request)
     return Answer(
         "versions",
         lambda: screen.screen(found, session.terminal, explain=session.words.explain),

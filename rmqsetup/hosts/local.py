@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import selectors
 import signal
@@ -16,7 +15,22 @@ from pathlib import Path
 from types import FrameType
 
 from rmqsetup.errors import ManagerError
-from rmqsetup.host import NOT_FOUND, TIMED_OUT, Command, FileState, Listener, Remove, Result, Write
+from rmqsetup.host import (
+    NOT_FOUND,
+    TIMED_OUT,
+    Clear,
+    Command,
+    FileState,
+    Link,
+    Listener,
+    Remove,
+    Result,
+    Standing,
+    Unpack,
+    Write,
+)
+from rmqsetup.hosts import trees
+from rmqsetup.hosts.disk import file_error, remove_empty, sync_directory
 
 GRACE = 5.0
 """Seconds between the polite and the final signal to a command that is to end."""
@@ -100,26 +114,36 @@ class LocalHost:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary)  # noqa: PTH108
                 raise
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
         except KeyError as error:
             raise ManagerError(f"cannot write {write.path}", cause=f"there is no user or group {error}") from error
         except OSError as error:
-            raise _file_error(f"cannot write {write.path}", error) from error
+            raise file_error(f"cannot write {write.path}", error) from error
 
     def remove(self, remove: Remove) -> None:
         """Remove a file, then those of its directories that are empty."""
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(remove.path)  # noqa: PTH108
-            for directory in remove.directories:
-                with contextlib.suppress(FileNotFoundError):
-                    try:
-                        os.rmdir(directory)  # noqa: PTH106
-                    except OSError as error:
-                        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                            raise
+            remove_empty(remove.directories)
         except OSError as error:
-            raise _file_error(f"cannot remove {remove.path}", error) from error
+            raise file_error(f"cannot remove {remove.path}", error) from error
+
+    def peek(self, path: str) -> Standing | None:
+        """Return what stands at a path, links not followed."""
+        return trees.peek(path)
+
+    def unpack(self, unpack: Unpack) -> None:
+        """Check an archive, unpack it beside its place, sync it, and put it in place."""
+        trees.unpack(unpack, self.run)
+
+    def clear(self, clear: Clear) -> None:
+        """Remove a tree, without what others have put there."""
+        trees.clear(clear)
+
+    def link(self, link: Link) -> None:
+        """Make a link beside its place and put it in place."""
+        trees.link(link)
 
 
 def _converse(
@@ -262,23 +286,3 @@ def _group_name(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-_HINTS = {
-    errno.ENOSPC: "free some space on that file system (df -h shows it) and run the same command again",
-    errno.EROFS: "the file system is read-only: remount it writable, then run the same command again",
-    errno.EACCES: "run it as root",
-    errno.EPERM: "run it as root; an immutable file (lsattr) is refused even then",
-}
-
-
-def _file_error(message: str, error: OSError) -> ManagerError:
-    return ManagerError(message, cause=str(error.strerror or error), hint=_HINTS.get(error.errno or 0, ""))

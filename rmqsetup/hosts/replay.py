@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rmqsetup.host import Command, FileState, Listener, Remove, Result, Write
+from rmqsetup.host import Clear, Command, FileState, Kind, Link, Listener, Remove, Result, Standing, Unpack, Write
 
 
 class ReplayHost:
@@ -58,6 +58,25 @@ class ReplayHost:
     def remove(self, remove: Remove) -> NoReturn:
         """Refuse: a recorded machine cannot change."""
         raise AssertionError(f"{self.folder.name} was asked to remove {remove.path}")
+
+    def peek(self, path: str) -> Standing | None:
+        """Return what was recorded at a path; links were not."""
+        file = self.folder / "files" / path.lstrip("/")
+        if file.is_dir() or path in self._names:
+            return Standing(Kind.FOLDER)
+        return Standing(Kind.FILE) if file.is_file() else None
+
+    def unpack(self, unpack: Unpack) -> NoReturn:
+        """Refuse: a recorded machine cannot change."""
+        raise AssertionError(f"{self.folder.name} was asked to unpack {unpack.path}")
+
+    def clear(self, clear: Clear) -> NoReturn:
+        """Refuse: a recorded machine cannot change."""
+        raise AssertionError(f"{self.folder.name} was asked to clear {clear.path}")
+
+    def link(self, link: Link) -> NoReturn:
+        """Refuse: a recorded machine cannot change."""
+        raise AssertionError(f"{self.folder.name} was asked to link {link.path}")
 
 
 def _toml(file: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Layout:
     `server` is the package, `erlang` the one it runs on, `family` patterns of all that must fit each other, `held`
     of those that are kept at their versions. `node` is its name where that does not come from the host's. `user` runs
     the node and owns what it rewrites, `owner` the rest of its configuration; an empty one is whoever writes the file.
-    `home` is where the node's user keeps its cookie.
+    `home` is where the node's user keeps its cookie, `programs` the folder of RabbitMQ's where they are not on PATH.
     """
 
     manager: str = ""
@@ -40,11 +40,23 @@ class Layout:
     user: str = "rabbitmq"
     owner: str = "root"
     node: str = ""
+    programs: str = ""
 
     @property
     def kept(self) -> tuple[str, ...]:
         """What an uninstall keeps."""
         return (self.data, self.logs)
+
+    @property
+    def remains(self) -> tuple[str, ...]:
+        """What may still be there after an uninstall: a formula leaves its configuration as well."""
+        return (*self.kept, self.config) if self.manager == "brew" else self.kept
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages to look for; a formula brings its Erlang, and an archive is none."""
+        names = (self.server,) if self.prefix else (self.server, self.erlang)
+        return tuple(filter(None, names))
 
     @property
     def settings(self) -> str:
@@ -73,7 +85,7 @@ class Layout:
 
     def program(self, name: str) -> str:
         """Return what to type for one of RabbitMQ's programs; those of a prefix may not be on PATH."""
-        return f"{self.prefix}/opt/{self.server}/sbin/{name}" if self.prefix else name
+        return f"{self.programs}/{name}" if self.programs else name
 
 
 SYSTEM = Layout()
@@ -101,4 +113,25 @@ def of_brew(prefix: str, *, home: str, erlang: str = "erlang", session: bool = T
         user="",
         owner="",
         node="rabbit@localhost",
+        programs=f"{prefix}/opt/{FORMULA}/sbin",
+    )
+
+
+def of_archive(prefix: str) -> Layout:
+    """Return the places of a RabbitMQ from an archive, which are all below its prefix; no package is of it."""
+    data = f"{prefix}/var/lib/rabbitmq"
+    return Layout(
+        services="none",
+        prefix=prefix,
+        config=f"{prefix}/etc/rabbitmq",
+        data=data,
+        logs=f"{prefix}/var/log/rabbitmq",
+        home=data,
+        server="",
+        erlang="",
+        family=(),
+        held=(),
+        user="",
+        owner="",
+        programs=f"{prefix}/bin",
     )

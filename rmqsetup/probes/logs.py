@@ -9,7 +9,8 @@ import re
 from datetime import datetime
 
 from rmqsetup.host import Command, Host
-from rmqsetup.managers.layout import SYSTEM, Layout
+from rmqsetup.managers.layout import Layout
+from rmqsetup.probes.address import NodeAddress
 
 LINES = 6
 """How many lines are worth showing."""
@@ -26,14 +27,13 @@ _NOISE = re.compile(
 """Continuations of crash reports, what every orderly stop and start says, and what is over."""
 
 
-def last_words(
-    host: Host, node: str, *, since: float = 0.0, running: bool = False, layout: Layout = SYSTEM
-) -> tuple[str, ...]:
+def last_words(host: Host, address: NodeAddress, *, since: float = 0.0, running: bool = False) -> tuple[str, ...]:
     """Return the lines that tell of trouble since a moment (in seconds since the epoch), each with its file.
 
     A node that runs writes its own log. What kept one from starting is where its service writes, which
     is beside that log with Debian's unit and Homebrew's, and the journal with upstream's.
     """
+    node, layout = address.name, address.layout
     if running:
         return _told(f"{node}.log", _tail(host, layout, f"{node}.log"), since)
     out, errors = ("std_out.log", "std_error.log") if layout.prefix else _DEBIAN

@@ -71,7 +71,8 @@ class ServiceManager(Protocol):
 def service_manager(name: str, prefix: str = "") -> ServiceManager:
     """Return the service manager of that name: `systemd`, or `none` for everything that is not managed.
 
-    `prefix` is where one that is not the system's own lives: `brew`; `detached` is without a session.
+    `prefix` is where a Homebrew is: its are `brew`, and `detached` without a session. Of a user or an archive are
+    `systemd-user`, and `script` for a node below a prefix that nothing looks after.
     """
     if name == "systemd":
         from rmqsetup.services.systemd import Systemd
@@ -81,6 +82,14 @@ def service_manager(name: str, prefix: str = "") -> ServiceManager:
         from rmqsetup.services.brew import BrewServices, Detached
 
         return BrewServices(prefix) if name == "brew" else Detached(prefix)
+    if name == "systemd-user":
+        from rmqsetup.services.systemd_user import UserSystemd
+
+        return UserSystemd()
+    if name == "script":
+        from rmqsetup.services.script import Scripted
+
+        return Scripted()
     from rmqsetup.services.none import Unmanaged
 
     return Unmanaged()

@@ -10,7 +10,6 @@ from rmqsetup.show.layout import columns, pairs, size, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.apply import Report
-    from rmqsetup.managers.layout import Layout
     from rmqsetup.plan import Plan
     from rmqsetup.probes.node import NodeListener
     from rmqsetup.show.terminal import Terminal
@@ -155,7 +154,7 @@ def _seen(found: Verification | None) -> str:
 def _places(report: Report, found: Verification | None) -> tuple[tuple[str, str], ...]:
     from rmqsetup.steps.file import File
 
-    its = _layout(report)
+    its = report.plan.layout
     status = found.status if found else None
     files = [step.path for step in report.plan.steps if isinstance(step, File) and step.exists]
     ours = [path.removeprefix(f"{its.config}/") for path in files if path.startswith(f"{its.config}/")]
@@ -183,14 +182,8 @@ def _host(listener: NodeListener) -> str:
     return "localhost" if listener.ip in ("0.0.0.0", "::", "127.0.0.1", "::1") else listener.ip  # noqa: S104
 
 
-def _layout(report: Report) -> Layout:
-    from rmqsetup.managers.layout import SYSTEM
-
-    return report.plan.resolution.layout if report.plan.resolution else SYSTEM
-
-
 def _next(report: Report, found: Verification | None) -> tuple[tuple[str, ...], ...]:
-    its, facts = _layout(report), report.plan.facts
+    its, facts = report.plan.layout, report.plan.facts
     unmanaged = facts is not None and facts.service_manager == "none" and not its.services
     start = {"brew": f"{its.prefix}/bin/brew services start {its.service}", "": f"systemctl start {its.service}"}
     command = "rmqsetup start" if unmanaged else start.get(its.services, f"{its.program('rabbitmq-server')} -detached")

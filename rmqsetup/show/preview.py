@@ -62,7 +62,9 @@ def _head(plan: Plan, terminal: Terminal, *, explain: bool) -> str:
     found = plan.resolution
     if found is None:
         return ""
+    archives = ", ".join(archive.where for archive in found.archives)
     own = {
+        "archive": f"from {archives}" if archives else "unpacked already",
         "brew": "from Homebrew",
         "distro": f"from {found.distribution.name} itself",
         "installed": "installed already",

@@ -15,7 +15,20 @@ from laws.debs import CONFIG, DATA, SERVER, UNIVERSE, Deb, find
 from laws.solver import ImpossibleError, Solver
 
 from rmqsetup.errors import ManagerError
-from rmqsetup.host import Command, FileState, Listener, Remove, Result, Write
+from rmqsetup.host import (
+    MARK,
+    Clear,
+    Command,
+    FileState,
+    Kind,
+    Link,
+    Listener,
+    Remove,
+    Result,
+    Standing,
+    Unpack,
+    Write,
+)
 from rmqsetup.version import Version
 from rmqsetup.wishes import KEYRING, PIN, SOURCES
 
@@ -70,6 +83,7 @@ class Model:
         self.clock = 1_700_000_000
         self.packages: dict[str, Installed] = {}
         self.files: dict[str, FileState] = {}
+        self.links: dict[str, str] = {}
         self.directories: set[str] = {str(place) for path in SYSTEM for place in (path, *PurePosixPath(path).parents)}
         self.unit = Unit()
         self.users = {"root"}
@@ -95,6 +109,7 @@ class Model:
                 if not path.startswith(DATA)
             },
             **{f"directory {d}": True for d in self.directories if not d.startswith(DATA)},
+            **{f"link {path}": target for path, target in self.links.items()},
             "running": self.unit.running,
             "enabled": self.unit.enabled,
         }
@@ -131,7 +146,7 @@ class Model:
 
     def names(self, directory: str) -> tuple[str, ...]:
         """Return the names in a directory."""
-        below = (path for path in (*self.files, *self.directories) if path.startswith(f"{directory}/"))
+        below = (path for path in (*self.files, *self.directories, *self.links) if path.startswith(f"{directory}/"))
         return tuple(sorted({path[len(directory) + 1 :].partition("/")[0] for path in below}))
 
     def write(self, write: Write) -> None:
@@ -149,6 +164,54 @@ class Model:
         with _Change(self):
             self.files.pop(remove.path, None)
             self._prune(remove.directories)
+
+    def peek(self, path: str) -> Standing | None:
+        """Return what stands at a path."""
+        self._alive()
+        if path in self.links:
+            return Standing(Kind.LINK, self.links[path])
+        if path in self.files:
+            return Standing(Kind.FILE)
+        return Standing(Kind.FOLDER) if path in self.directories else None
+
+    def unpack(self, unpack: Unpack) -> None:
+        """Put a tree in place: half of it at first, beside its place."""
+        with _Change(self) as change:
+            self._cleared(unpack.through)
+            self._made(f"{unpack.through}/plugins/x")
+            change.middle()
+            self._cleared(unpack.through)
+            assert unpack.path not in self.directories
+            self.put(f"{unpack.path}/sbin/rabbitmq-server", b"#!/bin/sh\n", mode=0o755)
+            self.put(f"{unpack.path}/{MARK}", f"{unpack.digest}\n".encode())
+
+    def clear(self, clear: Clear) -> None:
+        """Remove a tree; its strays go aside first."""
+        with _Change(self) as change:
+            self._cleared(clear.through)
+            if clear.path in self.directories:
+                mark = self.files[f"{clear.path}/{MARK}"].modified
+                strays = [p for p, f in self.files.items() if p.startswith(f"{clear.path}/") and f.modified > mark]
+                for path in strays:
+                    self.put(clear.strays + path.removeprefix(clear.path), self.files[path].content or b"")
+                self._cleared(clear.path)
+                self._made(f"{clear.through}/plugins/x")
+                change.middle()
+                self._cleared(clear.through)
+            self._prune(clear.directories)
+
+    def link(self, link: Link) -> None:
+        """Let a link lead elsewhere."""
+        with _Change(self) as change:
+            new = link.path.rpartition("/")[0] + f"/.{link.path.rpartition('/')[2]}.rmqsetup"
+            if link.target:
+                self.links[new] = link.target
+            change.middle()
+            self.links.pop(new, None)
+            if link.target:
+                self.links[link.path] = link.target
+            else:
+                self.links.pop(link.path, None)
 
     # ---- programs
 
@@ -401,6 +464,11 @@ class Model:
         for directory in directories:
             if not self.names(directory):
                 self.directories.discard(directory)
+
+    def _cleared(self, path: str) -> None:
+        self.files = {p: file for p, file in self.files.items() if not p.startswith(f"{path}/")}
+        self.directories = {d for d in self.directories if d != path and not d.startswith(f"{path}/")}
+        self.links = {p: target for p, target in self.links.items() if p != path}
 
     def _alive(self) -> None:
         if self.dead:

@@ -1,0 +1,306 @@
+"""Decide which archives a request means: facts, request, catalog → resolution, with archives that were proven.
+
+What is published is read by `releases`; what follows on the machine is in `prefix`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rmqsetup import guard, keys, pairing, releases
+from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Tested
+from rmqsetup.catalog.rows import Citation
+from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
+from rmqsetup.facts import Facts, Init, Privilege
+from rmqsetup.host import Command, Host, Kind
+from rmqsetup.keys import Key
+from rmqsetup.managers import Package, State
+from rmqsetup.managers.layout import of_archive
+from rmqsetup.recipe import Request
+from rmqsetup.releases import Offer, Proven
+from rmqsetup.resolution import Resolution
+from rmqsetup.resolve import ERLANG, place
+from rmqsetup.version import upstream
+
+TREE = "rabbitmq_server-"
+"""What the folder of a release is named with."""
+
+_AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"
+_TWO = "RabbitMQ is installed as a package, too: two nodes need different names and ports"
+_ASK = (
+    'F = filename:join([code:root_dir(), "releases", erlang:system_info(otp_release), "OTP_VERSION"]),'
+    "V = case file:read_file(F) of {ok, B} -> B; _ -> erlang:system_info(otp_release) end,"
+    "io:put_chars(V), halt()."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Erlang:
+    """An Erlang to be had. `folder` is where `erl` is; empty for one to be unpacked or installed."""
+
+    version: str
+    folder: str = ""
+    archive: Proven | None = None
+    offer: Offer | None = None
+    packages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One machine, one wish, and where archives are kept."""
+
+    facts: Facts
+    request: Request
+    catalog: Catalog
+    host: Host
+    cache: Path
+    place: Placement | None
+
+    @property
+    def prefix(self) -> str:
+        """The folder below which the broker is to be."""
+        return self.request.archive.prefix
+
+    @property
+    def is_root(self) -> bool:
+        """Whether we may install packages."""
+        return self.facts.privilege is Privilege.ROOT
+
+
+def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cache: Path) -> Resolution:
+    """Choose RabbitMQ and Erlang, fetch what has to be, and prove it; what is there already and as wished stays.
+
+    Raises `UnsupportedError` when the wish is not to be had, `NetworkError` when an archive does not arrive,
+    `TrustError` when one is not what it should be.
+    """
+    case = _Case(facts, request, catalog, host, cache, _placed(facts, catalog))
+    _refuse_service(case)
+    _refuse_place(case)
+    here = installed(host, case.prefix)
+    key = _key(case)
+    given = _given(case, key) if request.archive.file else None
+    servers = (given.version,) if given else _within_reach(here, case)
+    erlangs = _erlangs(case)
+    pair = pairing.choose(request, servers, tuple(each.version for each in erlangs))
+    if not pair.rabbitmq:
+        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=_erlang_hint(pair.hint, erlangs))
+    version = upstream(pair.rabbitmq)
+    reasons = (guard.passed(here, version, catalog),) if here else ()
+    server = given or (None if here == version else _published(case, version, key))
+    erlang = _fetched(next(each for each in erlangs if each.version == pair.erlang), case)
+    return Resolution(
+        _row(case),
+        "archive",
+        version,
+        upstream(pair.erlang),
+        tuple(Package(name) for name in ERLANG) if erlang.packages else (),
+        origins=(f"{case.place.distribution.family.capitalize()}*",) if erlang.packages and case.place else (),
+        key=key,
+        archives=tuple(filter(None, (server, erlang.archive))),
+        erl=erlang.folder,
+        warnings=(*pair.warnings, *_warnings(case)),
+        reasons=(*pair.reasons, *reasons, _told(erlang)),
+        layout=of_archive(case.prefix),
+    )
+
+
+def installed(host: Host, prefix: str) -> str:
+    """Return the release that is in use below a prefix, empty where there is none."""
+    link = host.peek(f"{prefix}/current")
+    name = link.target if link and link.kind is Kind.LINK else ""
+    return upstream(name.removeprefix(TREE)) if name.startswith(TREE) else ""
+
+
+def _placed(facts: Facts, catalog: Catalog) -> Placement | None:
+    """Return the row of a machine, None where it has none: an archive needs no distribution that we know."""
+    try:
+        return place(facts, catalog)
+    except UnsupportedError:
+        return None
+
+
+def _row(case: _Case) -> Distribution:
+    """Return the machine's row, made up where the catalog has none."""
+    if case.place:
+        return case.place.distribution
+    os = case.facts.os
+    return Distribution(
+        id=os.id,
+        name=os.pretty or os.name or case.facts.kernel,
+        family=os.id,
+        version=os.version_id,
+        codename=os.codename,
+        manager=case.facts.manager,
+        end_of_life="",
+        ended=False,
+        rabbitmq="",
+        erlang="",
+        repositories=(),
+        architectures=(),
+        tested=Tested.NONE,
+        note="",
+        citation=Citation("the machine itself", ""),
+    )
+
+
+def _refuse_service(case: _Case) -> None:
+    if case.request.archive.service != "systemd":
+        return
+    if case.facts.init is not Init.SYSTEMD:
+        raise UnsupportedError(
+            "there is no systemd here to look after the node",
+            cause=case.facts.service_note,
+            hint="leave out --service, and the node is started without one",
+        )
+    if case.is_root:
+        raise UnsupportedError(
+            "a unit of the user root is not a service of the machine",
+            hint="run it as the user whom the broker is to belong to; for a service of the machine install packages: "
+            "--source auto",
+        )
+
+
+def _refuse_place(case: _Case) -> None:
+    """Let root write only where nobody else does: who may rename a folder on the way may lead root elsewhere."""
+    if not case.is_root:
+        return
+    parents = (str(path) for path in (Path(case.prefix), *Path(case.prefix).parents))
+    there = tuple(path for path in parents if case.host.peek(path))
+    answer = case.host.run(Command(("stat", "-L", "-c", "%u %a %n", *there)))
+    for line in answer.stdout.splitlines():
+        owner, mode, path = line.split(" ", 2)
+        writable, sticky = int(mode, 8) & 0o022, int(mode, 8) & 0o1000
+        if owner != "0" or (writable and not sticky):
+            raise UnsupportedError(
+                f"root is not to put a broker below {case.prefix}",
+                cause=f"{path} " + ("belongs to another user" if owner != "0" else "can be written by others"),
+                hint="run it as that user, or choose a folder that only root can write, such as /opt/rabbitmq",
+            )
+
+
+def _key(case: _Case) -> Key:
+    request = case.request
+    if request.key:
+        return keys.fetch(request.key, request.fingerprint)
+    row = case.catalog.key(_publication(case, "rabbitmq").key)
+    return keys.prove(case.catalog.key_text(row.id), row.fingerprint)
+
+
+def _publication(case: _Case, provides: str) -> Publication:
+    return next(row for row in case.catalog.publications if row.provides == provides)
+
+
+def _given(case: _Case, key: Key) -> Proven:
+    """Return the archive that was named; it has to be of the release that was wished for."""
+    found = releases.fetch_rabbitmq(case.request.archive.file, key, host=case.host, cache=case.cache)
+    if not case.request.rabbitmq.admits(found.version):
+        raise UnsupportedError(
+            f"the archive is RabbitMQ {found.version}, not {case.request.rabbitmq}",
+            hint="leave out --rabbitmq, or name another archive",
+        )
+    return found
+
+
+def _within_reach(here: str, case: _Case) -> tuple[str, ...]:
+    """Return the releases to choose from: the one in use where it grants the wish, else those that are published."""
+    if here and case.request.rabbitmq.admits(here):
+        return (here,)
+    found = _listed(_publication(case, "rabbitmq"), case, "", "--archive FILE|URL")
+    offered = tuple(offer.version for offer in found)
+    reached = tuple(v for v in offered if here and case.catalog.can_upgrade(rabbitmq=here, to=v))
+    return reached or offered
+
+
+def _published(case: _Case, version: str, key: Key) -> Proven:
+    """Fetch a release from where they are published; the address is not proven, so what came is looked at."""
+    url = _publication(case, "rabbitmq").url.format(version=version.replace("~", "-"))
+    found = releases.fetch_rabbitmq(url, key, host=case.host, cache=case.cache)
+    if found.version != version:
+        raise TrustError(
+            f"what is published as RabbitMQ {version} is RabbitMQ {found.version}",
+            cause=f"{url} is signed by {found.signer}, but another release",
+            hint="do not install it; try again later",
+        )
+    return found
+
+
+def _erlangs(case: _Case) -> tuple[Erlang, ...]:
+    """Return every Erlang to choose from; what was named is the only one, and what is here comes before the rest."""
+    wish = case.request.archive
+    if wish.erlang:
+        proven = releases.fetch_erlang(wish.erlang, wish.erlang_digest, cache=case.cache)
+        return (Erlang(proven.version, archive=proven),)
+    there = _existing(case)
+    if there and case.request.erlang.admits(there.version):
+        return (there,)
+    known = case.facts.candidate("erlang-base")
+    own = (known.version if known else "") or (case.place.distribution.erlang if case.place else "")
+    if case.is_root and own and case.facts.manager == "apt":
+        return (Erlang(own, folder="/usr/bin", packages=True),)
+    return _prebuilt(case)
+
+
+def _existing(case: _Case) -> Erlang | None:
+    """Return the Erlang below the prefix, or the one that a shell finds."""
+    found = case.host.run(Command(("sh", "-c", "command -v erl"))).stdout.strip()
+    for path in (f"{case.prefix}/erlang/bin/erl", found):
+        if not path.startswith("/"):
+            continue
+        answer = case.host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
+        if answer.ok and answer.stdout.strip():
+            return Erlang(answer.stdout.strip(), folder=path.rpartition("/")[0])
+    return None
+
+
+def _prebuilt(case: _Case) -> tuple[Erlang, ...]:
+    """Return what is published for this machine, all of it with a digest."""
+    row = case.place.distribution if case.place else None
+    system = row.id if row else case.host.run(Command(("uname", "-s"))).stdout.strip()
+    for published in (each for each in case.catalog.publications if each.provides == "erlang"):
+        if published.serves(system, case.facts.architecture):
+            found = _listed(published, case, system, "--erlang-archive FILE|URL --erlang-digest SHA256")
+            return tuple(Erlang(offer.version, offer=offer) for offer in found)
+    return ()
+
+
+def _listed(publication: Publication, case: _Case, system: str, instead: str) -> tuple[Offer, ...]:
+    """Ask what is published; where the list does not arrive, an archive can still be named."""
+    try:
+        return releases.offers(publication, system=system, architecture=case.facts.architecture)
+    except NetworkError as error:
+        raise NetworkError(
+            f"the list of published archives of {publication.provides} did not arrive",
+            cause=f"{error.message}: {error.cause}",
+            hint=f"{error.hint}; or name an archive that you have: {instead}",
+        ) from error
+
+
+def _fetched(erlang: Erlang, case: _Case) -> Erlang:
+    """Return the Erlang with its archive on this machine."""
+    if erlang.offer is None:
+        return erlang
+    proven = releases.fetch_erlang(erlang.offer.url, erlang.offer.digest, cache=case.cache)
+    return replace(erlang, archive=proven, offer=None)
+
+
+def _erlang_hint(hint: str, erlangs: tuple[Erlang, ...]) -> str:
+    if erlangs:
+        return hint
+    return "name one that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256"
+
+
+def _told(erlang: Erlang) -> str:
+    if erlang.packages:
+        return f"Erlang {upstream(erlang.version)} comes as the distribution's packages"
+    if erlang.archive:
+        return f"Erlang {erlang.version} is unpacked from {erlang.archive.where}"
+    return f"Erlang {upstream(erlang.version)} is in {erlang.folder} already"
+
+
+def _warnings(case: _Case) -> tuple[str, ...]:
+    server = case.facts.package("rabbitmq-server")
+    return (
+        *((_AS_ROOT,) if case.is_root else ()),
+        *((_TWO,) if server is not None and server.state is State.INSTALLED else ()),
+    )
