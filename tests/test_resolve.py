@@ -460,7 +460,11 @@ def bare(row, architecture: str) -> Facts:
 
 
 @pytest.mark.parametrize("row", load().distributions, ids=lambda row: row.id)
-@pytest.mark.parametrize("ask", [Asking(), Asking(down="404"), Asking(erlangs=()), Asking(servers=())], ids=str)
+@pytest.mark.parametrize(
+    "ask",
+    [Asking(), Asking(down="404"), Asking(erlangs=()), Asking(servers=())],
+    ids=("offers", "is down", "has no Erlang", "has no RabbitMQ"),
+)
 def test_every_machine_and_wish_ends_in_a_resolution_or_a_hint(row, ask):
     ends = [_end(bare(row, arch), request, ask) for arch, request in itertools.product(row.architectures, WISHES)]
     assert len(ends) == len(row.architectures) * len(WISHES)
