@@ -97,13 +97,15 @@ def load(path: Path) -> Deb:
 def versioned(deb: Deb, version: str, siblings: tuple[Deb, ...]) -> Deb:
     """Return a package under another version, and siblings it asks for by exact version likewise.
 
-    RabbitMQ's demands on Erlang become the ones Team RabbitMQ's own packages have: 26 up to 28.
+    RabbitMQ's demands on Erlang become the ones Team RabbitMQ's own packages have: 26 up to 28, and nothing of
+    Erlang that their repository has not.
     """
     control = re.sub(r"^Version: .*$", f"Version: {version}", deb.control, flags=re.MULTILINE)
     for old in {sibling.version for sibling in siblings}:
         control = control.replace(f"(= {old})", f"(= {version})")
     if deb.name == "rabbitmq-server":
         control = re.sub(r"(erlang-[a-z-]+)(?: \([^)]*\))", r"\1", control)
+        control = re.sub(r", (erlang-[a-z-]+)(?=,|\n|$)", lambda f: f[0] if f[1] in ERLANG else "", control)
         control = re.sub(r"erlang-base(?:,| \|[^,]*,)", "erlang-base (>= 1:26.0), erlang-base (<< 1:29.0),", control)
     return rebuilt(deb, control)
 

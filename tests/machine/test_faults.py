@@ -134,9 +134,9 @@ def mounted(machine, place, *options):
 
 
 @contextlib.contextmanager
-def written(machine, path, text):
+def written(machine, path, text, mode=0o644):
     """Keep a file on a machine."""
-    machine.write(path, text)
+    machine.write(path, text, mode)
     try:
         yield
     finally:
@@ -340,19 +340,21 @@ def test_a_host_name_that_does_not_resolve_is_no_matter(machine, before):
 
 
 def test_what_keeps_a_node_from_starting_is_named_and_a_second_run_finishes(machine, before):
-    policy = "#!/bin/sh\nexit 101\n"
-    machine.write("/usr/sbin/policy-rc.d", policy, 0o755)  # as in images of containers: it must not stop our one start
+    policy = "#!/bin/sh\nexit 101\n"  # as in images of containers: it must not stop our one start
+    with written(machine, "/usr/sbin/policy-rc.d", policy, 0o755):
+        _kept_from_starting(machine)
+        assert machine.read("/usr/sbin/policy-rc.d") == policy
+    gone(before, machine)
+
+
+def _kept_from_starting(machine):
     hosts = machine.read("/etc/hosts")
     machine.write("/etc/hosts", hosts.replace(machine.address, "192.0.2.77"))  # of nobody here: that is fatal
     wish = ("--source", "distro", "--no-recommends")
     failed(machine, *wish, code=8, hint="/etc/hosts", cause="broker")
     machine.write("/etc/hosts", hosts)
     with running(machine, "python3", "-c", LISTENER):
-        told = failed(machine, *wish, code=8, hint="5672", cause="5672")
-        assert "python3" in told
+        failed(machine, *wish, code=8, hint="port 5672 is taken by python3 (process ")
     rmqsetup(machine, "install", *wish, "--yes")
     assert boots(machine) >= 1
     healthy(machine)
-    assert machine.read("/usr/sbin/policy-rc.d") == policy
-    machine.run("rm", "/usr/sbin/policy-rc.d", check=True)
-    gone(before, machine)
