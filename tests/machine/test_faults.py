@@ -353,6 +353,7 @@ def _kept_from_starting(machine):
     wish = ("--source", "distro", "--no-recommends")
     failed(machine, *wish, code=8, hint="/etc/hosts", cause="broker")
     machine.write("/etc/hosts", hosts)
+    machine.run("systemctl", "stop", "rabbitmq-server", check=True)  # else systemd is just about to try it again
     with running(machine, "python3", "-c", LISTENER):
         failed(machine, *wish, code=8, hint="port 5672 is taken by python3 (process ")
     rmqsetup(machine, "install", *wish, "--yes")
