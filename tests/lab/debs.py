@@ -106,6 +106,7 @@ def versioned(deb: Deb, version: str, siblings: tuple[Deb, ...]) -> Deb:
     if deb.name == "rabbitmq-server":
         control = re.sub(r"(erlang-[a-z-]+)(?: \([^)]*\))", r"\1", control)
         control = re.sub(r", (erlang-[a-z-]+)(?=,|\n|$)", lambda f: f[0] if f[1] in ERLANG else "", control)
+        control = control.replace(", rabbitmqadmin-ng", "")  # forky's breaks every RabbitMQ before 4.3
         control = re.sub(r"erlang-base(?:,| \|[^,]*,)", "erlang-base (>= 1:26.0), erlang-base (<< 1:29.0),", control)
     return rebuilt(deb, control)
 
