@@ -6,6 +6,7 @@ Each stage is in its own module; how results look belongs to `show`.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -74,10 +75,11 @@ def ask(host: Host) -> Ask:
 
 def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> Report:
     """Apply a plan under the lock, with a journal."""
+    began = time.time()
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host, plan)
+        _tell_why(report.error, host, plan, since=began)
     return report
 
 
@@ -141,14 +143,14 @@ def layouts(plan: Plan) -> tuple[Layout, ...]:
     return tuple(dict.fromkeys((*archives, *(of_brew(prefix, home="") for prefix in named if prefix))))
 
 
-def _tell_why(error: RmqsetupError, host: Host, plan: Plan) -> None:
-    """Add to an error what a node that would not start said last, and what mends that."""
+def _tell_why(error: RmqsetupError, host: Host, plan: Plan, *, since: float) -> None:
+    """Add to an error what a node that would not start has said `since` the run began, and what mends that."""
     from rmqsetup.probes.address import find_address
     from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
     layout = (*layouts(plan), SYSTEM)[0]
-    words = last_words(host, find_address(host, layout))
+    words = last_words(host, find_address(host, layout), since=since)
     error.cause = "\n".join(filter(None, (error.cause, *words)))
     error.hint = remedy(host, words, layout) or error.hint
 
