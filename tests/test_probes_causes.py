@@ -60,6 +60,12 @@ def test_who_holds_a_port_is_named(line, port):
     assert f"port {port} is taken by another process" in remedy(Host(), (line,))
 
 
+def test_a_line_that_is_cut_off_before_its_reason_counts_where_the_port_is_taken():
+    line = 'Starting broker...{exit,{4675,{error,{could_not_start_listener,"::",5672,{{shutdown,{failed_to_start_child'
+    assert "port 5672 is taken by python3 (process 4711)" in remedy(Host(5672), (line,))
+    assert remedy(Host(), (line,)) == ""
+
+
 @given(st.lists(st.text()))
 def test_arbitrary_words_have_no_remedy_or_one(words):
     assert isinstance(remedy(Host(), tuple(words)), str)

@@ -32,7 +32,11 @@ _KNOWN = (
 """Words of RabbitMQ 3.10, 4.0 and 4.3 as they were seen when the fault was made on a machine, and what mends it."""
 
 _TAKEN = re.compile(r"eaddrinuse|address already in use")
-_PORT = re.compile(r"acceptor,\{[\d,]+\},(\d+)\}|\{port,(\d+)\}|\bport (\d+)|:(\d{4,5})\b")
+_LISTENER = re.compile(r"could_not_start_listener|eaddrinuse|address already in use")
+"""The first is how a long line begins whose end, with the reason, is cut off: what is taken shows by itself."""
+_PORT = re.compile(
+    r"could_not_start_listener,\"[^\"]*\",(\d+)|acceptor,\{[\d,]+\},(\d+)\}|\{port,(\d+)\}|\bport (\d+)|:(\d{4,5})\b"
+)
 
 
 def remedy(host: Host, words: tuple[str, ...], its: Layout = SYSTEM) -> str:
@@ -42,14 +46,16 @@ def remedy(host: Host, words: tuple[str, ...], its: Layout = SYSTEM) -> str:
         if found := re.search(pattern, text):
             own = f"chown {its.user}: {found[1]} && " if its.user else ""
             return advice.format(*found.groups(), own=own, config=its.config)
-    for line in filter(_TAKEN.search, words):
+    for line in filter(_LISTENER.search, words):
         if found := _PORT.search(line):
-            return _port(host, int(next(filter(None, found.groups()))))
+            return _port(host, int(next(filter(None, found.groups()))), surely=bool(_TAKEN.search(line)))
     return ""
 
 
-def _port(host: Host, port: int) -> str:
-    """Say who holds a port, where we may see that."""
+def _port(host: Host, port: int, *, surely: bool) -> str:
+    """Say who holds a port, where we may see that; nothing where it is neither said nor seen to be taken."""
     found = next((each for each in ports.taken(host) if each.port == port), None)
+    if not found and not surely:
+        return ""
     who = ports.holder(host, found) if found else ""
     return f"port {port} is taken by {who or 'another process'}: end that one, or let the broker listen elsewhere"

@@ -22,12 +22,15 @@ class Systemd:
         return Command(("systemctl", "show", "-p", _PROPERTIES, name), env=(("TZ", "UTC"),))
 
     def parse(self, text: str) -> ServiceState:
-        """Read `Property=value` lines; a text without them is a service nobody knows."""
+        """Read `Property=value` lines; a text without them is a service nobody knows.
+
+        One that died and waits for systemd to try it again does not run: a start need not wait for that.
+        """
         found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         active = found.get("ActiveState", "inactive")
         return ServiceState(
             known=found.get("LoadState", "not-found") not in ("not-found", ""),
-            running=active in ("active", "activating", "reloading"),
+            running=active in ("active", "activating", "reloading") and found.get("SubState") != "auto-restart",
             enabled=found.get("UnitFileState", "") in ("enabled", "enabled-runtime", "static", "alias"),
             since=_seconds(found.get("ExecMainStartTimestamp", "")),
             stale=found.get("NeedDaemonReload") == "yes",
