@@ -31,7 +31,7 @@ LAYERS = (
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),
     ("pipeline", "versions", "broker", "fleet"),
-    ("show",),
+    ("show", "testing"),
     ("cli", "__main__"),
 )
 """Who may import whom: a module imports from its own line and from those above it, never from below.
@@ -43,7 +43,8 @@ PLACES = {
     "cattrs": ("codec",),
     "distro": ("detect",),
     "gnupg": ("keys",),
-    "pika": ("probes",),
+    "pika": ("broker", "probes", "testing"),
+    "pytest": ("testing",),
     "requests": ("network",),
     "rich": ("show",),
     "subprocess": ("hosts", "broker"),
