@@ -15,8 +15,8 @@ from rmqsetup.probes.terms import Atom, Term
 
 ALARMS = ("memory", "disk")
 
-_ELSEWHERE = Atom("rmqsetup-cut-off")
-"""A cookie that no node has: with it two nodes refuse each other."""
+_CUT = "cut-off-from-"
+"""What begins a cookie that the other node does not have: each expects another one, so they refuse each other."""
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def cut(broker: Broker, one: int = 0, other: int = 1) -> Iterator[None]:
     names = [broker.nodes[number].member.name for number in (one, other)]
     for number, name in ((one, names[1]), (other, names[0])):
         with closing(broker.nodes[number].connect()) as node:
-            node.call("erlang", "set_cookie", Atom(name), _ELSEWHERE)
+            node.call("erlang", "set_cookie", Atom(name), Atom(f"{_CUT}{number}"))
     with closing(broker.nodes[one].connect()) as node:
         node.call("erlang", "disconnect_node", Atom(names[1]))
     try:

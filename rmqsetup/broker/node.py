@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from rmqsetup.broker import boot
-from rmqsetup.broker.place import PIDS, unwritable
+from rmqsetup.broker.place import PIDS, full, unwritable
 from rmqsetup.broker.wish import Member
 from rmqsetup.errors import BrokerNotReadyError
 from rmqsetup.probes.distribution import Connection, Peer
@@ -48,6 +48,18 @@ class DiedError(BrokerNotReadyError):
     """A node ended while it was started; `taken` tells that somebody else had its port."""
 
     taken = False
+
+
+class Helper:
+    """A process of a broker that is no node, and ends with it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def kill(self) -> None:
+        """End it, and wait for that."""
+        self._process.kill()
+        self._process.wait()
 
 
 class Running:
@@ -102,9 +114,7 @@ class Running:
                     cause=trouble(self.member),
                     hint="a busy machine needs longer: --wait SECONDS",
                 )
-        if self._notes:
-            self._notes.close()
-            self._notes = None
+        self._hear_no_more()
 
     def connect(self, timeout: float = 10.0) -> Connection:
         """Open a conversation with the node."""
@@ -113,6 +123,8 @@ class Running:
 
     def kill(self, number: int = signal.SIGKILL, *, wait: bool = True) -> None:
         """Send a signal to the node, by default the last one, and wait for its end."""
+        if wait:
+            self._hear_no_more()
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -125,6 +137,11 @@ class Running:
         if self._process and self.exit_code is None:
             self._process.terminate()
             self._process.wait(timeout)
+
+    def _hear_no_more(self) -> None:
+        if self._notes:
+            self._notes.close()
+            self._notes = None
 
     def _said_ready(self, seconds: float) -> bool:
         if self._notes is None:
@@ -141,7 +158,7 @@ class Running:
             return False
 
     def _died(self) -> DiedError:
-        said = trouble(self.member)
+        said = "\n".join(filter(None, (trouble(self.member), full(self.member.folder))))
         code = self.exit_code or 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         error = DiedError(

@@ -35,6 +35,9 @@ LONGEST = 80
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30  # noqa: S108 - whose the folder in it is, is looked at
 """Where files are in memory, and how much has to be free there, in bytes."""
 
+LITTLE = 1 << 20
+"""Bytes below which a file system is full for a node."""
+
 LEASE, LOCK, PIDS = "lease.json", "lock", "pids"
 
 GUARD = Path(__file__).with_name("guard.sh")
@@ -153,6 +156,16 @@ def unwritable(where: Path, error: OSError) -> BrokerNotReadyError:
         cause=": ".join(filter(None, (str(error.filename or ""), (error.strerror or str(error)).lower()))),
         hint="free some space there, or choose another folder: TMPDIR=DIR",
     )
+
+
+def full(folder: Path) -> str:
+    """Say that there is no space left for a broker, if so: a node that it kills has no words for it."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return ""
+    left = found.f_bavail * found.f_frsize
+    return f"no space left in {folder}: {left // 1024} KiB" if left < LITTLE else ""
 
 
 def base() -> Path:

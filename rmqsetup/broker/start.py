@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from rmqsetup.broker import boot, certificates, modules, place, ports
 from rmqsetup.broker.binaries import Binaries
-from rmqsetup.broker.node import DiedError, Running, launch
+from rmqsetup.broker.node import DiedError, Helper, Running, launch
 from rmqsetup.broker.place import Lease, Place
 from rmqsetup.broker.ports import Reserved
 from rmqsetup.broker.throwaway import Broker
@@ -64,11 +64,8 @@ def _attempt(
 
 
 def _stock(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay: bool, fast: DiedError) -> Broker:
-    """Start by RabbitMQ's own script what did not start fast, and say so. Raises what the fast start said."""
-    try:
-        broker = _started(wish.slowly(), binaries, plugins, stay=stay, given=None)
-    except DiedError:
-        raise fast from None
+    """Start by RabbitMQ's own script what did not start fast, and say so."""
+    broker = _started(wish.slowly(), binaries, plugins, stay=stay, given=None)
     last = fast.cause.splitlines()[-1] if fast.cause else ""
     broker.notes = (f"RabbitMQ {binaries.version} does not start the fast way here ({last}): its own script did it",)
     return broker
@@ -90,13 +87,13 @@ def _is_ours(error: DiedError) -> bool:
 def _started(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay: bool, given: Place | None) -> Broker:
     deadline = Deadline.after(wish.timeout)
     where = given or Place.make(keep=wish.keep)
-    reserved, nodes = Reserved(()), list[Running]()
+    reserved, nodes, helpers = Reserved(()), list[Running](), list[Helper]()
     try:
         members, reserved = _members(wish, binaries, plugins, where.folder)
         _write(members)
         inherit = (where.lock,) if stay else ()
         if members[0].epmd:
-            _start_epmd(members[0], where.folder, inherit)
+            helpers.append(_start_epmd(members[0], where.folder, inherit))
         for member in members:
             nodes.append(Running(member, where.folder, inherit=inherit))
             nodes[-1].start()
@@ -104,12 +101,15 @@ def _started(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay:
             node.wait(deadline)
         lease = _lease(members, stay=stay)
         broker = Broker(lease, where, wish=wish, nodes=tuple(nodes), reserved=reserved)
+        broker.helpers = tuple(helpers)
         _settle(broker)
         place.write(where.folder, lease)
     except BaseException as error:
         where.end()
         for node in nodes:
             node.kill()
+        for helper in helpers:
+            helper.kill()
         reserved.release()
         if isinstance(error, OSError):
             raise place.unwritable(where.folder, error) from error
@@ -160,13 +160,13 @@ def _write(members: tuple[Member, ...]) -> None:
             file.write_text(content, encoding="utf-8")
 
 
-def _start_epmd(member: Member, folder: Path, inherit: tuple[int, ...]) -> None:
+def _start_epmd(member: Member, folder: Path, inherit: tuple[int, ...]) -> Helper:
     """Start the port mapper of this broker alone. Its program is a link in our folder, so that it bears our name."""
     program = folder / "epmd"
     program.symlink_to(member.binaries.erts / "bin/epmd")
     argv = (str(program), "-port", str(member.epmd), "-address", LOOPBACK)
     env = (("HOME", str(member.home)), ("PATH", os.defpath))
-    launch(argv, folder, env=env, directory=folder, inherit=inherit)
+    return Helper(launch(argv, folder, env=env, directory=folder, inherit=inherit))
 
 
 def _settle(broker: Broker) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rmqsetup.broker.known import Known
-from rmqsetup.broker.node import Running
+from rmqsetup.broker.node import Helper, Running
 from rmqsetup.broker.place import Lease, Place
 from rmqsetup.broker.ports import Reserved
 from rmqsetup.broker.wish import Wish
@@ -34,6 +34,7 @@ class Broker(Known):
         self.wish = wish
         self.nodes = nodes
         self.notes: tuple[str, ...] = ()
+        self.helpers: tuple[Helper, ...] = ()
         self._place = place
         self._reserved = reserved
 
@@ -58,6 +59,8 @@ class Broker(Known):
         kept = self._place.end()
         for node in self.nodes:
             node.kill()
+        for helper in self.helpers:
+            helper.kill()
         self._reserved.release()
         return kept
 

@@ -53,6 +53,8 @@ def _swept() -> Answer:
 
 def _refuse(session: Session) -> None:
     """Refuse what cannot be, before a broker is started. Raises `UsageError`."""
+    from rmqsetup.show import broker as screen
+
     words = session.words
     if words.program and words.detach:
         raise UsageError("a broker that stays runs no command", hint="leave out --detach, or the command")
@@ -60,6 +62,8 @@ def _refuse(session: Session) -> None:
         raise UsageError("a broker that stays is not kept when it goes", hint="leave out --keep or --detach")
     if words.program and (words.env or words.github):
         raise UsageError("the command finds the broker by its environment", hint="leave out --env and --github")
+    if words.github:
+        screen.github_files()
     if words.program and not shutil.which(words.program[0]):
         raise UsageError(f"there is no program {words.program[0]}", hint="it is looked for on PATH")
 

@@ -47,18 +47,23 @@ def exports(variables: tuple[tuple[str, str], ...]) -> str:
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables)
 
 
-def to_github(variables: tuple[tuple[str, str], ...]) -> None:
-    """Hand variables on to the steps that follow. Raises `UsageError` outside of GitHub's Actions."""
-    files = {name: os.environ.get(name, "") for name in ("GITHUB_ENV", "GITHUB_OUTPUT")}
-    if not all(files.values()):
+def github_files() -> tuple[Path, Path]:
+    """Return the files by which a step of a workflow hands variables and outputs on. Raises `UsageError` elsewhere."""
+    files = tuple(Path(os.environ.get(name, "")) for name in ("GITHUB_ENV", "GITHUB_OUTPUT"))
+    if not all(file.is_absolute() for file in files):
         raise UsageError(
             "this is no step of a GitHub workflow",
             cause="GITHUB_ENV and GITHUB_OUTPUT are not set",
             hint="for a shell: --env",
         )
+    return files[0], files[1]
+
+
+def to_github(variables: tuple[tuple[str, str], ...]) -> None:
+    """Hand variables on to the steps that follow, and those with a name there as outputs."""
     outputs = tuple((OUTPUTS[name], value) for name, value in variables if name in OUTPUTS)
-    for place, rows in (("GITHUB_ENV", variables), ("GITHUB_OUTPUT", outputs)):
-        with Path(files[place]).open("a", encoding="utf-8") as file:
+    for path, rows in zip(github_files(), (variables, outputs), strict=True):
+        with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{name}={value}\n" for name, value in rows)
 
 

@@ -42,8 +42,9 @@ def broker(**wished: Unpack[Wished]) -> Broker:
 
     `version` is a series (4.2) or a release; `plugins` names; `nodes` more than one for a cluster; `definitions` the
     path of a file; `config` lines of rabbitmq.conf by name; `tls` has it listen with certificates of its own as well;
-    `username`, `password`, `vhost`, `port` are those of its address; all `ports` that are not given are chosen among
-    these (20000-29999); `timeout` in seconds; with `keep` its folder stays. Raises `UsageError`, `UnsupportedError`, `BrokerNotReadyError`.
+    `username`, `password`, `vhost`, `port` are those of its address, and what is not given of ports is chosen among
+    `ports` (20000-29999); `timeout` in seconds; with `keep` its folder stays. Raises `UsageError`, `UnsupportedError`,
+    `BrokerNotReadyError`.
     """
     from rmqsetup.broker import supplier
     from rmqsetup.testing.wishing import wish

@@ -1,0 +1,109 @@
+"""Fixtures with real nodes: binaries from this machine's own distribution, unpacked below a folder, nothing installed.
+
+What is started is a throwaway broker; whole machines are in `machine/`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rmqsetup.broker import binaries, place
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_collection_modifyitems(items):
+    """Every test in this folder has a real node."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("broker")
+
+
+@pytest.fixture(scope="session")
+def programs() -> binaries.Binaries:
+    """RabbitMQ and Erlang; skips where there are none to be had, and fails instead where CI says that there must be."""
+    from lab.system import LabError
+    from unpacking import unpacked
+
+    try:
+        return unpacked()
+    except (OSError, LabError, subprocess.CalledProcessError) as error:
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            raise
+        pytest.skip(f"this machine's distribution has no RabbitMQ to unpack: {error}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def here(programs) -> Iterator[Path]:
+    """A folder of this session's brokers alone, so that what others start here is not taken for ours."""
+    folder = Path(tempfile.mkdtemp(prefix="b-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    folder.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", None)
+        patch.setenv(
+            "PATH", f"{programs.home}/sbin:{programs.erlang}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        )
+        for name in [name for name in os.environ if name.startswith(("RABBITMQ_", "AMQP", "RMQSETUP_BROKER"))]:
+            patch.delenv(name)
+        yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request, here) -> Iterator[None]:
+    """Hold every test to what it found: no process, no folder more, once its own brokers are gone."""
+    before = left(here)
+    yield
+    deadline = time.monotonic() + 5
+    while (after := left(here) - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert after == set(), f"left behind by {request.node.name}"
+
+
+def left(here: Path) -> set[str]:
+    """Return the processes that know of the folder, and what is in it."""
+    found = {path.name for path in here.glob("rmqsetup-*/*") if not path.name.startswith(place.KEPT)}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if f"{here}/" in words or any(name in words for name in found):
+            found.add(f"{process.name} {words[:80]}")
+    return found
+
+
+@pytest.fixture
+def run():
+    """Return a function that runs the tool in a process of its own, to its end."""
+
+    def ran(*words: str, code: int = 0, **options) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(command(*words), check=False, capture_output=True, text=True, timeout=120, **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return ran
+
+
+def command(*words: str) -> tuple[str, ...]:
+    """Return what runs the tool under test."""
+    return (sys.executable, "-m", "rmqsetup", *words)
+
+
+@pytest.fixture(scope="module")
+def broker():
+    """A broker for the tests of a module, with the management plugin."""
+    from rmqsetup.testing import broker
+
+    with broker(plugins=["rabbitmq_management"]) as made:
+        yield made
