@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,15 +23,12 @@ from rmqsetup.managers import Operation, Package, apt_download, apt_sources
 from rmqsetup.managers.apt import Apt
 from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.parcel import Part
-from rmqsetup.releases import Proven
+from rmqsetup.releases import ERLANG, SERVER, Proven
 from rmqsetup.version import Version, Wanted, upstream
 
 ERLANG_TOP = "usr/lib/erlang"
-SERVER_TOP = "usr/lib/rabbitmq/lib/rabbitmq_server-{version}"
+SERVER_TOP = "usr/lib/rabbitmq/lib/rabbitmq_server-*"
 """Where packages have them, Debian's and upstream's alike; both need nothing of what is beside them."""
-
-TREE = "rabbitmq_server-"
-"""What the folder of a release is named with."""
 
 LOCK_SECONDS = 900.0
 """How long another process is waited for that makes what we need: as long as a download may take."""
@@ -78,8 +75,8 @@ def binaries(host: Host, cache: Path, *, wanted: Wanted = _ANY) -> Binaries:
         offer = offered(host, wanted)
         server, erlang = fetched(offer, host=host, cache=cache)
         found = Binaries(
-            _tree(server, f"{TREE}{_bare(offer.rabbitmq)}", host=host, cache=cache),
-            _tree(erlang, f"erlang-{_bare(offer.erlang)}", host=host, cache=cache),
+            _tree(server, host=host, cache=cache),
+            _tree(erlang, host=host, cache=cache),
             upstream(offer.rabbitmq),
             upstream(offer.erlang),
         )
@@ -131,11 +128,12 @@ def fetched(offer: Offered, *, host: Host, cache: Path) -> tuple[Proven, Proven]
             _fetch(offer, lacking, host=host, folder=folder)
         ours = tuple(part for part in parts if part.name.startswith(f"{SYSTEM.server}_"))
         rest = tuple(part for part in parts if part not in ours)
-        top = SERVER_TOP.format(version=upstream(offer.rabbitmq).replace("~", "-"))
-        return (
-            _parcel(ours, folder, top, f"{SYSTEM.server} {offer.rabbitmq}"),
-            _parcel(rest, folder, ERLANG_TOP, f"erlang {offer.erlang}"),
-        )
+        server = _parcel(ours, folder, f"{SYSTEM.server} {offer.rabbitmq}")
+        erlang = _parcel(rest, folder, f"erlang {offer.erlang}")
+    return (
+        replace(server, top=SERVER_TOP, version=upstream(offer.rabbitmq), tree=f"{SERVER}{_bare(offer.rabbitmq)}"),
+        replace(erlang, top=ERLANG_TOP, version=upstream(offer.erlang), tree=f"{ERLANG}{_bare(offer.erlang)}"),
+    )
 
 
 # --- what apt says ---------------------------------------------------------------------------------------------------
@@ -229,24 +227,24 @@ def _is_there(file: Path, digest: str) -> bool:
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
-def _parcel(parts: tuple[Part, ...], folder: Path, top: str, where: str) -> Proven:
+def _parcel(parts: tuple[Part, ...], folder: Path, where: str) -> Proven:
     text = parcel.write(parts)
     digest = hashlib.sha256(text).hexdigest()
     place = folder / f"{digest}{parcel.SUFFIX}"
     _keep(place, text)
-    return Proven(str(place), where, digest, top, where.partition(" ")[2])
+    return Proven(str(place), where, digest, top="", version="")
 
 
-def _tree(proven: Proven, name: str, *, host: Host, cache: Path) -> str:
+def _tree(proven: Proven, *, host: Host, cache: Path) -> str:
     """Unpack a parcel unless its tree is there, and sweep what killed ones have left."""
     trees = cache / "trees"
-    place = f"{trees}/{name}-{proven.digest[:12]}"
+    place = f"{trees}/{proven.tree}-{proven.digest[:12]}"
     if _is_marked(place, proven.digest, host):
         return place
     for left in (each for each in host.names(str(trees)) if each.startswith(".") and each.endswith(".rmqsetup")):
         host.clear(Clear("", f"{trees}/{left}"))
     host.clear(Clear("", place))
-    host.unpack(Unpack(place, proven.path, proven.digest, proven.top, f"{trees}/.{name}.rmqsetup"))
+    host.unpack(Unpack(place, proven.path, proven.digest, proven.top, f"{trees}/.{proven.tree}.rmqsetup"))
     return place
 
 

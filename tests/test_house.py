@@ -26,7 +26,7 @@ LAYERS = (
     (
         *("detect", "guard", "resolve", "plan", "keys", "indices", "export", "upgrade"),
         *("cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos", "network", "pairing", "recipe"),
-        *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "unpacked"),
+        *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),

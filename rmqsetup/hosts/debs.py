@@ -27,7 +27,7 @@ _MISSING = re.compile(r"^\s*(\S+) => not found|: (version `[^']+') not found", r
 
 
 def fill(root: Path, wish: Unpack, data: bytes, run: Callable[[Command], Result]) -> None:
-    """Open the packages of a parcel, keep their folder `wish.top`, and see that its programs can run here.
+    """Open the packages of a parcel, keep their folder `wish.top` (a pattern), and see that its programs can run here.
 
     Scripts that name that folder by where the packages would have it name its own place instead. Raises `TrustError`
     when a file is not the one that was meant, `UnsupportedError` when this machine lacks what the programs need.
@@ -37,18 +37,19 @@ def fill(root: Path, wish: Unpack, data: bytes, run: Callable[[Command], Result]
     opened = run(Command(("sh", "-c", _OPEN, "open", str(whole), "--", *map(str, parts)), timeout=_SECONDS))
     if not opened.ok:
         raise _unopened(wish, opened)
-    taken = whole / wish.top
-    if not taken.is_dir():
+    taken = tuple(each for each in whole.glob(wish.top) if each.is_dir())
+    if len(taken) != 1:
         raise UnsupportedError(
             f"the packages for {wish.path} do not hold what they should",
-            cause=f"there is no /{wish.top} in {', '.join(part.name for part in parts)}",
+            cause=f"there is not one /{wish.top} in {', '.join(part.name for part in parts)}",
             hint="take an archive: --source archive --prefix DIR",
         )
-    for each in taken.iterdir():
+    for each in taken[0].iterdir():
         each.rename(root / each.name)
+    before = f"/{taken[0].relative_to(whole)}"
     shutil.rmtree(whole)
     for script in _scripts(root):
-        _move(script, f"/{wish.top}", shlex.quote(wish.path))
+        _move(script, before, shlex.quote(wish.path))
     _refuse_unfit(root, run)
 
 
