@@ -15,6 +15,7 @@ from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import Request, enabled_plugins
 from rmqsetup.releases import SERVER, Proven
 from rmqsetup.resolution import Resolution
+from rmqsetup.services.systemd_user import UNITS
 from rmqsetup.steps import Step
 from rmqsetup.steps.archive import Archive, Tree
 from rmqsetup.steps.file import File, sha256
@@ -230,4 +231,4 @@ def _packages(resolution: Resolution, facts: Facts, request: Request) -> tuple[S
 
 
 def _unit_path(user: User) -> str:
-    return f"{user.home}/.config/systemd/user/{UNIT}.service"
+    return f"{user.home}/{UNITS}/{UNIT}.service"

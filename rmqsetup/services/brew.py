@@ -199,7 +199,7 @@ class Detached:
     def start(self, name: str) -> Command:
         """Start the node detached from us."""
         argv = ("sh", "-c", _DETACH + _APPEAR, "start", self.prefix, name)
-        return Command(argv, env=(_settings(self.prefix),), timeout=START_SECONDS)
+        return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
 
     def restart(self, name: str) -> tuple[Command, ...]:
         """Stop, then start."""
@@ -208,7 +208,7 @@ class Detached:
     def stop(self, name: str) -> Command:  # noqa: ARG002
         """Ask the node to end, and wait for it."""
         argv = (f"{self.prefix}/opt/rabbitmq/sbin/rabbitmqctl", "shutdown")
-        return Command(argv, env=(_settings(self.prefix),), timeout=START_SECONDS)
+        return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
 
     def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
         """Do nothing: nobody starts services here."""
@@ -232,11 +232,12 @@ class Detached:
 
 def foreground(prefix: str) -> str:
     """Return what to type to run the node in a terminal, or under a supervisor of one's own."""
-    name, value = _settings(prefix)
+    name, value = settings(prefix)
     return f"{name}={value} {prefix}/opt/rabbitmq/sbin/rabbitmq-server"
 
 
-def _settings(prefix: str) -> tuple[str, str]:
+def settings(prefix: str) -> tuple[str, str]:
+    """Return the variable that names the node's settings: Homebrew's own service sets it."""
     return "CONF_ENV_FILE", f"{prefix}/etc/rabbitmq/rabbitmq-env.conf"
 
 
