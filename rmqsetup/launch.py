@@ -15,7 +15,7 @@ from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports
 from rmqsetup.probes.address import NodeAddress
 from rmqsetup.probes.wire import GarbledError, ProbeError, UnreachableError
-from rmqsetup.services import OPEN_FILES, brew
+from rmqsetup.services import OPEN_FILES, brew, launchd
 from rmqsetup.services.systemd_user import UNITS
 
 LAUNCHERS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server")
@@ -89,8 +89,13 @@ def _there(host: Host, programs: tuple[str, ...]) -> str:
 
 def _looked_after(host: Host, program: str, home: str) -> tuple[str, str]:
     """Return what looks after the node that a program starts, and what that calls it: by the unit that names it."""
-    if program in _text(host, f"{home}/{UNITS}/{SYSTEM.service}.service"):
-        return "systemd-user", SYSTEM.service
+    units = (
+        ("systemd-user", SYSTEM.service, f"{home}/{UNITS}/{SYSTEM.service}.service"),
+        ("launchd-agent", launchd.LABEL, f"{home}/{launchd.AGENTS}/{launchd.LABEL}.plist"),
+    )
+    for manager, name, path in units:
+        if program in _text(host, path):
+            return manager, name
     return "script", ""
 
 
