@@ -323,6 +323,7 @@ def test_a_clock_that_is_far_off(machine, before, trust, team):
 
 def test_a_proxy_that_is_not_there(machine, before, team):  # noqa: ARG001
     proxy = tuple(f"{name}=http://127.0.0.1:9" for name in ("http_proxy", "https_proxy"))
+    machine.run("apt-get", "clean", check=True)  # a test before this one may have fetched all that is needed
     for words, hint in ((("--source", "team"), "proxy"), ((), "proxy"), (("--source", "distro"), "proxy")):
         (error,) = envelope(machine, "install", "--yes", *words, code=4, env=proxy)["errors"]
         assert error["code"] == "network"
