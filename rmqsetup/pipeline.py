@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rmqsetup.apply import Report, Watcher, apply
+from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
@@ -40,7 +41,7 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
     facts = detect(host, brew=request.source == "brew")
-    if request.source == "archive":
+    if request.source in BELOW:
         return _below_prefix(host, facts, request, left=ours(_readable(state)))
     if fresh:
         brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
@@ -162,11 +163,14 @@ def prefix_in_use(state: Path) -> str:
 
 
 def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:
-    """Return the plan of an install from archives."""
-    from rmqsetup import archives
+    """Return the plan of an install below a prefix."""
+    from rmqsetup import archives, rootless
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup" / "archives"
-    resolution = archives.resolve(facts, request, load(), host=host, cache=cache)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup"
+    if request.source == "user":
+        resolution = rootless.resolve(facts, request, load(), host=host, cache=cache / "unpacked")
+    else:
+        resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
     name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
     user = User(name, group, home)
     settings = host.read(resolution.layout.settings)

@@ -13,7 +13,7 @@ from rmqsetup.host import MARK
 from rmqsetup.managers.layout import Layout
 from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import Request, enabled_plugins
-from rmqsetup.releases import Proven
+from rmqsetup.releases import SERVER, Proven
 from rmqsetup.resolution import Resolution
 from rmqsetup.steps import Step
 from rmqsetup.steps.archive import Archive, Tree
@@ -28,8 +28,11 @@ UNIT = "rabbitmq-server"
 CURRENT = "current"
 """The link to the release in use."""
 
+SERVER_PROGRAM = "rabbitmq-server"
+"""What starts the node."""
+
 PROGRAMS = (
-    *("rabbitmq-server", "rabbitmqctl", "rabbitmq-plugins", "rabbitmq-diagnostics", "rabbitmq-queues"),
+    *(SERVER_PROGRAM, "rabbitmqctl", "rabbitmq-plugins", "rabbitmq-diagnostics", "rabbitmq-queues"),
     *("rabbitmq-streams", "rabbitmq-upgrade"),
 )
 """What there is to call; each script of `bin` does what its name says."""
@@ -50,7 +53,7 @@ RABBITMQ_LOG_BASE="$prefix/var/log/rabbitmq"
 export PATH HOME RABBITMQ_CONF_ENV_FILE RABBITMQ_CONFIG_FILE RABBITMQ_CONFIG_FILES RABBITMQ_ADVANCED_CONFIG_FILE
 export RABBITMQ_ENABLED_PLUGINS_FILE RABBITMQ_MNESIA_BASE RABBITMQ_LOG_BASE
 umask 027
-mkdir -p "$RABBITMQ_MNESIA_BASE" "$RABBITMQ_LOG_BASE" && cd "$HOME" || exit 1
+{limit}mkdir -p "$RABBITMQ_MNESIA_BASE" "$RABBITMQ_LOG_BASE" && cd "$HOME" || exit 1
 exec "$prefix/current/sbin/${{0##*/}}" "$@"
 """
 
@@ -124,16 +127,27 @@ class _Builder:
         return tuple(self._tree(proven) for proven in self.resolution.archives)
 
     def _tree(self, proven: Proven) -> Archive:
-        prefix, erlang = self.layout.prefix, not proven.signer
-        name = f"erlang-{proven.version}" if erlang else proven.top
+        prefix, name = self.layout.prefix, proven.tree
         finish = ("./Install", "-cross", "-minimal", f"{prefix}/{name}") if proven.installs else ()
         tree = Tree(name, proven.digest, proven.path, proven.top, finish)
-        return Archive(prefix, (tree,), name, "erlang" if erlang else CURRENT, directories=self._made(f"{prefix}/x"))
+        return Archive(
+            prefix,
+            (tree,),
+            name,
+            CURRENT if name.startswith(SERVER) else "erlang",
+            directories=self._made(f"{prefix}/x"),
+        )
 
     def scripts(self) -> tuple[Step, ...]:
         """Write what there is to call."""
-        text = _SCRIPT.format(prefix=self.layout.prefix, erl=self.resolution.erl or "$prefix/erlang/bin")
-        return tuple(self._file(self.layout.program(name), text, mode=0o755) for name in PROGRAMS)
+        return tuple(self._file(self.layout.program(name), self._script(name), mode=0o755) for name in PROGRAMS)
+
+    def _script(self, name: str) -> str:
+        """Return the text of a program; the one that starts the node sets its limit where no unit of systemd does."""
+        request, erl = self.request, self.resolution.erl or "$prefix/erlang/bin"
+        limits = request.open_files is not None and name == SERVER_PROGRAM and request.archive.service != "systemd"
+        limit = f"ulimit -n {request.open_files} || exit 1\n" if limits else ""
+        return _SCRIPT.format(prefix=self.layout.prefix, erl=erl, limit=limit)
 
     def configuration(self) -> tuple[Step, ...]:
         """Write what the request says of the node."""
@@ -169,7 +183,8 @@ class _Builder:
         layout, request = self.layout, self.request
         config = (layout.settings, f"{layout.config}/rabbitmq.conf", layout.plugins)
         places = (f"{layout.prefix}/current", f"{layout.prefix}/erlang")
-        files = (*config, layout.definitions, *places, *(f"{path}/{MARK}" for path in places))
+        marks = (f"{path}/{MARK}" for path in places)
+        files = (*config, layout.definitions, *places, *marks, layout.program(SERVER_PROGRAM))
         running = True if request.start else None
         if request.archive.service != "systemd":
             return (Service("script", layout.prefix, enabled=None, running=running, newer_than=files),)
