@@ -294,6 +294,10 @@ COMMANDS: tuple[Command, ...] = (
             *TALK,
         ),
     ),
+    Command(
+        "cache",
+        (Option("what", (), "list, or clear; list if left out.", "ACTION", choices=("list", "clear")), JSON, *TALK),
+    ),
     Command("verify", (LEVEL, WAIT, *TALK)),
     Command("status", TALK),
     Command("versions", (SOURCE, KEY, FINGERPRINT, EXPLAIN, *TALK)),

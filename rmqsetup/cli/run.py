@@ -33,8 +33,9 @@ def run(session: Session) -> Answer:
         return _swept()
     _refuse(session)
     wish = _wish(session)
+    programs = _binaries(session)
     with session.terminal.meanwhile("Starting a broker …"):
-        broker = start.start(wish, _binaries(session), stay=words.detach)
+        broker = start.start(wish, programs, stay=words.detach)
     for note in broker.notes:
         session.terminal.say(note)
     if words.program:
@@ -90,14 +91,11 @@ def _wish(session: Session) -> Wish:
 def _binaries(session: Session) -> Binaries:
     from pathlib import Path
 
-    from rmqsetup.broker import binaries
+    from rmqsetup.broker import supplier
 
-    wanted = session.request().rabbitmq
     prefix = session.layout.prefix
-    found = binaries.find(wanted, prefixes=(Path(prefix),) if prefix else ())
-    if found is None:
-        raise binaries.missing(wanted)
-    return found
+    prefixes = (Path(prefix),) if prefix else ()
+    return supplier.provide(session.request().rabbitmq, prefixes=prefixes, told=session.terminal.say)
 
 
 def _beside(session: Session, broker: Broker) -> Answer:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmqsetup.errors import BrokerNotReadyError, UsageError
-from rmqsetup.show.layout import columns, pairs, span
+from rmqsetup.show.layout import columns, pairs, size, span
 
 if TYPE_CHECKING:
     from rmqsetup.broker.node import Running
     from rmqsetup.broker.place import Lease
+    from rmqsetup.broker.supplier import Kept
     from rmqsetup.show.terminal import Terminal
 
 OUTPUTS = {
@@ -87,6 +88,19 @@ def stopped(names: tuple[str, ...]) -> str:
 def swept(names: tuple[str, ...]) -> str:
     """Say what was removed of commands that were killed."""
     return f"Removed: {', '.join(names)}" if names else "Nothing was left behind."
+
+
+def cached(found: tuple[Kept, ...]) -> str:
+    """Return what is in the cache as a table."""
+    if not found:
+        return "The cache is empty."
+    rows = tuple((each.name, size(each.size), ", ".join(each.used_by)) for each in found)
+    return columns((("WHAT", "SIZE", "USED BY"), *rows), indent="")
+
+
+def cleared(gone: tuple[Kept, ...]) -> str:
+    """Say how much was removed."""
+    return f"Removed {size(sum(each.size for each in gone))}." if gone else "There was nothing to remove."
 
 
 def kept(folder: Path) -> str:

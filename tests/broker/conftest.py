@@ -1,4 +1,4 @@
-"""Fixtures with real nodes: binaries from this machine's own distribution, unpacked below a folder, nothing installed.
+"""Fixtures with real nodes: of this machine's RabbitMQ, or of its distribution's packages in a cache of the lab's.
 
 What is started is a throwaway broker; whole machines are in `machine/`.
 """
@@ -15,8 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab import roots
 
-from rmqsetup.broker import binaries, place
+from rmqsetup.broker import place, supplier
+from rmqsetup.broker.binaries import Binaries
+from rmqsetup.errors import UnsupportedError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,30 +32,26 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def programs() -> binaries.Binaries:
+def programs() -> Iterator[Binaries]:
     """RabbitMQ and Erlang; skips where there are none to be had, and fails instead where CI says that there must be."""
-    from lab.system import LabError
-    from unpacking import unpacked
-
-    try:
-        return unpacked()
-    except (OSError, LabError, subprocess.CalledProcessError) as error:
-        if os.environ.get("CI", "").lower() in ("true", "1"):
-            raise
-        pytest.skip(f"this machine's distribution has no RabbitMQ to unpack: {error}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(roots.cache() / "throwaway"))
+        try:
+            yield supplier.provide()
+        except UnsupportedError as error:
+            if os.environ.get("CI", "").lower() in ("true", "1"):
+                raise
+            pytest.skip(f"there is no RabbitMQ to be had here: {error}, {error.cause}")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def here(programs) -> Iterator[Path]:
+def here(programs) -> Iterator[Path]:  # noqa: ARG001 - what is fetched is not what is left behind
     """A folder of this session's brokers alone, so that what others start here is not taken for ours."""
     folder = Path(tempfile.mkdtemp(prefix="b-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     folder.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", None)
-        patch.setenv(
-            "PATH", f"{programs.home}/sbin:{programs.erlang}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        )
         for name in [name for name in os.environ if name.startswith(("RABBITMQ_", "AMQP", "RMQSETUP_BROKER"))]:
             patch.delenv(name)
         yield folder

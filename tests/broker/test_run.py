@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from rmqsetup.broker import place
+from rmqsetup.broker import place, start
+from rmqsetup.broker.wish import Wish
 
 CARRY = """
 import os, pika
@@ -207,11 +209,29 @@ def test_a_folder_is_kept_where_that_is_wished(run):
 # ---- what goes wrong
 
 
-def test_without_binaries_it_says_where_it_looked(run):
-    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
+def test_without_binaries_and_without_apt_it_says_where_it_looked(run, tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "uname", "stat", "true"):
+        (programs / name).symlink_to(shutil.which(name))
+    environment = {**os.environ, "PATH": str(programs), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = run("run", "--", "true", code=3, env=environment)
     assert "there is no RabbitMQ to start" in done.stderr
+    assert "only apt can say and fetch what a broker needs" in " ".join(done.stderr.split())
     assert "looked at" in done.stderr
+
+
+def test_the_cache_is_listed_and_what_is_in_use_stays(run, programs, tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    tree = tmp_path / "rmqsetup/unpacked/trees/erlang-1/bin"
+    tree.mkdir(parents=True)
+    (tree / "erl").write_bytes(b"x" * 2000)
+    assert "erlang-1  2.0 kB" in run("cache", env=environment).stdout
+    with start.start(Wish(), programs) as made:
+        own = json.loads(run("cache", "list", "--json").stdout)["data"]["cache"]
+        assert str(programs.home).startswith("/usr/") or made.name in {name for each in own for name in each["used_by"]}
+    assert run("cache", "clear", env=environment).stdout == "Removed 2.0 kB.\n"
+    assert run("cache", env=environment).stdout == "The cache is empty.\n"
 
 
 def test_a_wrong_version_a_wrong_plugin_a_wrong_command(run):
