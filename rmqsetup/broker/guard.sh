@@ -1,4 +1,5 @@
-# End the processes of a throwaway broker and remove its folder, as soon as standard input ends.
+# End the processes of a throwaway broker and remove its folder, as soon as standard input ends; the folder of all
+# brokers of a user goes with the last of them.
 #
 # usage: guard FOLDER [KEEP]
 #
@@ -34,3 +35,4 @@ while [ -r "$folder/pids" ] && end_all && [ "$tries" -lt 250 ]; do
     sleep 0.02
 done
 [ -n "${2:-}" ] || rm -rf "$folder"
+rmdir "${folder%/*}" 2>/dev/null || :

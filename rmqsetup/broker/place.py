@@ -92,11 +92,14 @@ class Place:
     @classmethod
     def make(cls, *, keep: bool = False) -> Place:
         """Make a folder and have it guarded, or, with `keep`, only its processes. Raises `BrokerNotReadyError`."""
-        home = base()
         name = f"{PREFIX}{secrets.token_hex(4)}"
+        home = base()
         new = home / f".{name}"
         try:
-            new.mkdir(mode=0o700)
+            while not new.exists():
+                with contextlib.suppress(FileNotFoundError):  # the last broker went just now, and the folder with it
+                    new.mkdir(mode=0o700)
+                home = base()
             (new / PIDS).touch()
             lock = os.open(new / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,11 +172,11 @@ def full(folder: Path) -> str:
 
 
 def base() -> Path:
-    """Return the folder of this user's brokers. Raises `ConflictError` where it is not this user's alone."""
-    name = f"rmqsetup-{os.geteuid()}"
-    folder = _temporary() / name
-    if len(str(folder)) > LONGEST:
-        folder = Path("/tmp") / name  # noqa: S108 - whose it is, is looked at below
+    """Return the folder of this user's brokers, made if need be.
+
+    Raises `ConflictError` where it is not this user's alone, `BrokerNotReadyError` where it cannot be made.
+    """
+    folder = _base()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -186,6 +189,17 @@ def base() -> Path:
             hint="remove it, or choose another folder: TMPDIR=DIR",
         )
     return folder
+
+
+def _base() -> Path:
+    name = f"rmqsetup-{os.geteuid()}"
+    folder = _temporary() / name
+    return Path("/tmp") / name if len(str(folder)) > LONGEST else folder  # noqa: S108 - its owner is looked at
+
+
+def _folders(pattern: str) -> tuple[Path, ...]:
+    """Return the folders of brokers; the one they are in goes with the last of them."""
+    return tuple(base().glob(pattern)) if os.path.lexists(_base()) else ()
 
 
 def _temporary() -> Path:
@@ -202,7 +216,7 @@ def _temporary() -> Path:
 def leases() -> tuple[tuple[Path, Lease], ...]:
     """Return every broker of this user that is up, with its folder, the oldest first."""
     found = []
-    for folder in base().glob(f"{PREFIX}*"):
+    for folder in _folders(f"{PREFIX}*"):
         lease = read(folder)
         if lease and not _is_stale(folder):
             found.append((folder, lease))
@@ -229,12 +243,12 @@ def read(folder: Path) -> Lease | None:
 def sweep() -> tuple[str, ...]:
     """End and remove every broker of this user whose lease nobody holds, and return their names."""
     swept = []
-    for folder in base().glob(f"{PREFIX}*"):
+    for folder in _folders(f"{PREFIX}*"):
         with _taken(folder) as mine:
             if mine:
                 remove(folder)
                 swept.append(folder.name)
-    for folder in filter(_is_abandoned, base().glob(f".{PREFIX}*")):
+    for folder in filter(_is_abandoned, _folders(f".{PREFIX}*")):
         shutil.rmtree(folder, ignore_errors=True)
     return tuple(swept)
 

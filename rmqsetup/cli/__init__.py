@@ -18,7 +18,7 @@ BROKEN_PIPE = 141
 """Exit code when whoever reads our output went away, as a shell has it."""
 
 
-def run(argv: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Carry out a command line and return its exit code. Raises nothing."""
     from rmqsetup.show.terminal import Terminal
 

@@ -168,7 +168,7 @@ def _described(session: Session, broker: Broker) -> Answer:
     words, lease = session.words, broker.lease
     found = variables(lease)
     if words.github:
-        screen.to_github(found)
+        screen.to_github(lease, found)
     return Answer(
         "run",
         lambda: screen.exports(found) if words.env else screen.address(lease, session.terminal),

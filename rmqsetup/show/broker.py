@@ -60,9 +60,10 @@ def github_files() -> tuple[Path, Path]:
     return files[0], files[1]
 
 
-def to_github(variables: tuple[tuple[str, str], ...]) -> None:
-    """Hand variables on to the steps that follow, and those with a name there as outputs."""
+def to_github(lease: Lease, variables: tuple[tuple[str, str], ...]) -> None:
+    """Hand variables on to the steps that follow, and those with a name there as outputs, with the versions."""
     outputs = tuple((OUTPUTS[name], value) for name, value in variables if name in OUTPUTS)
+    outputs += (("version", lease.version), ("erlang-version", lease.erlang))
     for path, rows in zip(github_files(), (variables, outputs), strict=True):
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{name}={value}\n" for name, value in rows)
