@@ -88,15 +88,10 @@ def clear() -> tuple[Kept, ...]:
 def _folders() -> Iterator[Path]:
     for path in sorted(cache().glob("*/")):
         if path.name == FETCHED:
-            yield from (each for folder in ("trees", "packages") for each in _inside(path / folder))
+            yield from sorted(path.glob("trees/[!.]*/"))
+            yield from path.glob("packages/")
         else:
             yield path
-
-
-def _inside(folder: Path) -> tuple[Path, ...]:
-    """Return the trees one by one, and a folder of files as a whole."""
-    below = tuple(sorted(path for path in folder.glob("[!.]*/") if path.is_dir()))
-    return below or ((folder,) if folder.is_dir() else ())
 
 
 def _size(folder: Path) -> int:

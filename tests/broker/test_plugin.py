@@ -31,6 +31,19 @@ def test_other(rmq_broker):
 """
 
 
+ASYNC = """
+import aio_pika, pytest
+
+@pytest.mark.asyncio
+async def test_it(rmq_url):
+    async with await aio_pika.connect(rmq_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("q")
+        await channel.default_exchange.publish(aio_pika.Message(b"hello"), "q")
+        assert (await queue.get()).body == b"hello"
+"""
+
+
 @pytest.fixture
 def seen(tmp_path, monkeypatch):
     """A file in which the tests of a project write which broker they had."""
@@ -40,12 +53,17 @@ def seen(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def project(pytester):
-    """Return a function that runs pytest in a project of its own, and holds it to what became of its tests."""
+def project(pytester, monkeypatch):
+    """Return a function that runs pytest in a project of its own, and holds it to what became of its tests.
+
+    With our plugin and that of xdist alone: all that is installed beside them takes longer to load than a test.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(*words: str, tests: str = TESTS, **outcomes: int):
         pytester.makepyfile(tests)
-        done = pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:cacheprovider", *words, timeout=120)
+        plugins = ("-p", "rmqsetup.testing.plugin", "-p", "xdist", "-p", "no:cacheprovider")
+        done = pytester.runpytest_subprocess(*plugins, *words, timeout=120)
         done.assert_outcomes(**outcomes)
         return done
 
@@ -86,9 +104,9 @@ def atom(name):
 
 
 def test_without_a_broker_tests_fail_with_words_or_are_skipped(project):
-    wanted = ("--rmq-version", "2.1")
+    wanted = ("--rmq-ports", "20000-20000")
     done = project(*wanted, tests="def test_it(rmq_url): pass", errors=1)
-    done.stdout.fnmatch_lines(["no RabbitMQ for this test: there is no RabbitMQ 2.1 to start"])
+    done.stdout.fnmatch_lines(["no RabbitMQ for this test: there are no 2 free ports between 20000 and 20000"])
     project(*wanted, "--rmq-skip", tests="def test_it(rmq_url): pass", skipped=1)
 
 
@@ -145,18 +163,8 @@ def test_a_killed_pytest_leaves_nothing(pytester, here):
     assert os.path.commonpath((base(), here)) == str(here)
 
 
-def test_it_works_beside_pytest_asyncio(project):
+def test_it_is_found_by_itself_and_works_beside_pytest_asyncio(pytester):
     pytest.importorskip("pytest_asyncio")
-    tests = """
-import aio_pika, pytest
-@pytest.mark.asyncio
-async def test_it(rmq_url):
-    connection = await aio_pika.connect(rmq_url)
-    async with connection:
-        channel = await connection.channel()
-        queue = await channel.declare_queue("q")
-        await channel.default_exchange.publish(aio_pika.Message(b"hello"), "q")
-        message = await queue.get()
-        assert message.body == b"hello"
-"""
-    project("-W", "ignore", tests=tests, passed=1)
+    pytester.makepyfile(ASYNC)
+    done = pytester.runpytest_subprocess("-W", "ignore", "-p", "no:randomly", timeout=120)
+    done.assert_outcomes(passed=1)
