@@ -126,7 +126,7 @@ def environment(programs: Binaries) -> dict[str, str]:
     return {**os.environ, "PATH": path, "ERL_EPMD_PORT": port, "PYTHONPATH": root}
 
 
-def ways(folder: Path, *, peers: bool) -> dict[str, tuple[str, ...]]:
+def ways(folder: Path, programs: Binaries, *, peers: bool) -> dict[str, tuple[str, ...]]:
     """Return what is compared."""
     (folder / "test_ours.py").write_text(TEST.format(connection="rmq_connection"))
     (folder / "test_theirs.py").write_text(TEST.format(connection="rabbitmq"))
@@ -138,7 +138,9 @@ def ways(folder: Path, *, peers: bool) -> dict[str, tuple[str, ...]]:
     }
     if peers:
         python = environment_of_peers()
-        found["pytest-rabbitmq"] = (python, *pytest, "--rabbitmq-server=rabbitmq-server", "test_theirs.py")
+        sbin = programs.home / "sbin"
+        options = (f"--rabbitmq-server={sbin}/rabbitmq-server", f"--rabbitmq-ctl={sbin}/rabbitmqctl")
+        found["pytest-rabbitmq"] = (python, *pytest, *options, "test_theirs.py")
         found["rabbitfixture"] = (python, "-c", RABBITFIXTURE)
         found["testing.rabbitmq"] = (python, "-c", TESTING_RABBITMQ)
     return found
@@ -189,7 +191,7 @@ def main() -> None:
     programs = supplier.provide()
     env, rows = environment(programs), dict[str, list[tuple[float, float, float]]]()
     with tempfile.TemporaryDirectory() as folder:
-        compared = ways(Path(folder), peers=given.peers)
+        compared = ways(Path(folder), programs, peers=given.peers)
         measured(compared["ours"], env, folder)  # the first start of an installation learns its modules
         for number in range(given.rounds):
             for name in list(compared)[:: 1 if number % 2 == 0 else -1]:
@@ -197,6 +199,7 @@ def main() -> None:
                     rows.setdefault(name, []).append(found)
         report(rows, programs)
         print(f"a virtual host for each test: {overhead(env, Path(folder)):.1f} ms")
+    subprocess.run(("epmd", "-port", env["ERL_EPMD_PORT"], "-kill"), env=env, check=False, capture_output=True)
     print(f"16 brokers at once: {memory(programs):.0f} MB private memory each")
 
 

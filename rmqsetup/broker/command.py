@@ -17,9 +17,6 @@ from rmqsetup.errors import UsageError
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 """Signals for the command that come to us."""
 
-NOT_FOUND, NOT_RUNNABLE = 127, 126
-"""Exit codes of a shell for a command that is not there, and for one that cannot be run."""
-
 
 def run(
     argv: tuple[str, ...], env: tuple[tuple[str, str], ...], *, beside: Callable[[], None], output: int | None = None

@@ -5,7 +5,8 @@
 #
 # Standard input is a pipe whose other end whoever made the broker holds: it ends when that closes it, and when that
 # dies, of SIGKILL too. FOLDER/pids names the processes; one is ended only while its command line still has the name of
-# the folder in it, since numbers of processes are used again. With KEEP the folder stays.
+# the folder in it, since numbers of processes are used again. With KEEP the
+# folder stays, under a name that begins with it.
 set -u
 folder=$1
 mark=${1##*/}
@@ -34,5 +35,5 @@ while [ -r "$folder/pids" ] && end_all && [ "$tries" -lt 250 ]; do
     tries=$((tries + 1))
     sleep 0.02
 done
-[ -n "${2:-}" ] || rm -rf "$folder"
+if [ -n "${2:-}" ]; then mv "$folder" "${folder%/*}/$2$mark"; else rm -rf "$folder"; fi
 rmdir "${folder%/*}" 2>/dev/null || :

@@ -77,7 +77,6 @@ class Place:
         self.folder = folder
         self._lock = lock
         self._guard: subprocess.Popen[bytes] | None = None
-        self._kept = False
 
     @property
     def name(self) -> str:
@@ -104,12 +103,12 @@ class Place:
             lock = os.open(new / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             new.rename(home / name)  # nobody sees it before it is held
+            place = cls(home / name, lock)
+            place._watch(keep=keep)
         except OSError as error:
-            shutil.rmtree(new, ignore_errors=True)
+            for folder in (new, home / name):
+                shutil.rmtree(folder, ignore_errors=True)
             raise unwritable(home, error) from error
-        place = cls(home / name, lock)
-        place._kept = keep
-        place._watch()
         return place
 
     def hand_over(self) -> None:
@@ -123,13 +122,12 @@ class Place:
             self._guard.wait()
             self._guard = None
         self._release()
-        if self._kept and self.folder.exists():
-            return self.folder.rename(self.folder.with_name(f"{KEPT}{self.name}"))
-        return None
+        kept = self.folder.with_name(f"{KEPT}{self.name}")
+        return kept if kept.exists() else None
 
-    def _watch(self) -> None:
+    def _watch(self, *, keep: bool) -> None:
         self._guard = subprocess.Popen(
-            ("sh", str(GUARD), str(self.folder), *(("keep",) if self._kept else ())),
+            ("sh", str(GUARD), str(self.folder), *((KEPT,) if keep else ())),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -93,7 +93,7 @@ def _started(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay:
         _write(members)
         inherit = (where.lock,) if stay else ()
         if members[0].epmd:
-            helpers.append(_start_epmd(members[0], where.folder, inherit))
+            helpers.append(_start_epmd(members[0], where.folder))
         for member in members:
             nodes.append(Running(member, where.folder, inherit=inherit))
             nodes[-1].start()
@@ -160,13 +160,13 @@ def _write(members: tuple[Member, ...]) -> None:
             file.write_text(content, encoding="utf-8")
 
 
-def _start_epmd(member: Member, folder: Path, inherit: tuple[int, ...]) -> Helper:
+def _start_epmd(member: Member, folder: Path) -> Helper:
     """Start the port mapper of this broker alone. Its program is a link in our folder, so that it bears our name."""
     program = folder / "epmd"
     program.symlink_to(member.binaries.erts / "bin/epmd")
     argv = (str(program), "-port", str(member.epmd), "-address", LOOPBACK)
     env = (("HOME", str(member.home)), ("PATH", os.defpath))
-    return Helper(launch(argv, folder, env=env, directory=folder, inherit=inherit))
+    return Helper(launch(argv, folder, env=env, directory=folder))
 
 
 def _settle(broker: Broker) -> None:

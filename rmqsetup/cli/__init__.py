@@ -86,4 +86,6 @@ def _words(argv: tuple[str, ...]) -> Words | int:
 def _wants_json(argv: tuple[str, ...]) -> bool:
     """Tell whether JSON was asked for in a line that cannot be read as a whole."""
     pairs = zip(argv, (*argv[1:], ""), strict=False)
+    if "--json" in argv[: argv.index("--") if "--" in argv else None]:
+        return True
     return any(word == "--output=json" or (word in ("--output", "-o") and after == "json") for word, after in pairs)

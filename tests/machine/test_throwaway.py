@@ -11,6 +11,46 @@ pytestmark = pytest.mark.machine
 
 PLAIN = {"user": "plain"}
 SEEN = {"trixie": "4.0.", "forky": "4.3."}
+FAULTS = """
+import pika
+from contextlib import closing
+from rmqsetup.probes.terms import Atom
+from rmqsetup.testing import broker, faults
+
+with broker(nodes=2) as b:
+    assert not b.notes, b.notes
+    first, second = (Atom(node.member.name) for node in b.nodes)
+
+    def sees():
+        with closing(b.nodes[0].connect()) as node:
+            return second in node.call("erlang", "nodes")
+
+    assert sees()
+    with faults.cut(b, 0, 1):
+        assert not sees()
+    assert sees()
+    connection = pika.BlockingConnection(b.connection_params())
+    assert faults.close_connections(b) == 1
+    try:
+        connection.process_data_events(5)
+        raise AssertionError("the connection is still open")
+    except pika.exceptions.ConnectionClosedByBroker:
+        pass
+    with faults.alarm(b):
+        assert b.call("rabbit_alarm", "get_local_alarms")
+    assert not b.call("rabbit_alarm", "get_local_alarms")
+    with b.supply() as supply:
+        one, two = supply.take(), supply.take()
+        supply.give_back(one)
+        supply.give_back(two)
+    b.restart(1)
+    b.kill_node(1)
+    assert len(b.dead()) == 1
+    b.start_node(1)
+    assert two not in b.ctl("-q", "list_vhosts").split()
+    print(b.carry() > 0)
+"""
+
 CI = "/usr/local/lib/rmqsetup-lab/app/rmqsetup"
 NOTHING = "pgrep -a 'beam|epmd'; ls -A /dev/shm /tmp"
 
@@ -46,6 +86,12 @@ def test_a_cluster_of_three_and_a_start_by_the_script(machine):
     assert rmqsetup(machine, "run", "--nodes", "3", "--", "sh", "-c", nodes, **PLAIN).stdout == "4\n"
     rmqsetup(machine, "run", "--stock", "--", "true", **PLAIN)
     assert machine.run("pgrep", "-u", "plain").stdout == ""
+
+
+def test_faults_and_virtual_hosts_on_this_series(machine):
+    lab = "/usr/local/lib/rmqsetup-lab"
+    done = machine.run("env", f"PYTHONPATH={lab}/app:{lab}/deps", "python3", "-c", FAULTS, **PLAIN)
+    assert (done.exit_code, done.stdout) == (0, "True\n"), str(done)
 
 
 def test_the_steps_of_the_action(machine):
