@@ -50,6 +50,7 @@ PLACES = {
     "subprocess": ("hosts", "broker"),
     "tomli": ("catalog", "hosts", "recipe"),
     "typer": ("cli",),
+    "typing_extensions": ("testing",),
     "urllib3": ("network",),
 }
 """The one place of each outside library, and of `subprocess`."""

@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,8 +27,22 @@ from rmqsetup.probes.distribution import CallError, Connection
 from rmqsetup.probes.terms import Atom
 from rmqsetup.probes.wire import LOOPBACK, Deadline
 
+NOT_OURS = ("failed_to_prepare_configuration", "conf_to_erlang", "Error preparing configuration", "enospc", "no space")
+"""What a node says that would not start in another way either."""
+
 ATTEMPTS = 3
 """How often ports are chosen, should one be taken by somebody who does not reserve it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is wished, of which programs and plugins; whether it stays, and in whose folder it is to be."""
+
+    wish: Wish
+    binaries: Binaries
+    plugins: tuple[Path, ...]
+    stay: bool
+    given: Place | None
 
 
 def start(wish: Wish, binaries: Binaries, *, stay: bool = False, given: Place | None = None) -> Broker:
@@ -40,67 +54,51 @@ def start(wish: Wish, binaries: Binaries, *, stay: bool = False, given: Place | 
     if not 1 <= wish.nodes <= MOST:
         raise UsageError(f"a broker has 1 to {MOST} nodes, not {wish.nodes}")
     place.sweep()
-    return _attempt(wish, binaries, binaries.needed(wish.plugins), stay=stay, given=given)
+    return _attempt(_Case(wish, binaries, binaries.needed(wish.plugins), stay, given), ATTEMPTS)
 
 
-def _attempt(
-    wish: Wish,
-    binaries: Binaries,
-    plugins: tuple[Path, ...],
-    *,
-    stay: bool,
-    given: Place | None,
-    more: int = ATTEMPTS - 1,
-) -> Broker:
+def _attempt(case: _Case, attempts: int) -> Broker:
     """Start with other ports where one was taken, and by RabbitMQ's own script where the fast way may be at fault."""
     try:
-        return _started(wish, binaries, plugins, stay=stay, given=given)
+        return _started(case)
     except DiedError as error:
-        if error.taken and more and not given:
-            return _attempt(wish, binaries, plugins, stay=stay, given=given, more=more - 1)
-        if wish.stock or error.taken or given or not _is_ours(error):
+        if error.taken and attempts > 1 and not case.given:
+            return _attempt(case, attempts - 1)
+        if case.wish.stock or error.taken or case.given or not _is_ours(error):
             raise
-        return _stock(wish, binaries, plugins, stay=stay, fast=error)
+        return _by_script(case, error)
 
 
-def _stock(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay: bool, fast: DiedError) -> Broker:
+def _by_script(case: _Case, fast: DiedError) -> Broker:
     """Start by RabbitMQ's own script what did not start fast, and say so."""
-    broker = _started(wish.slowly(), binaries, plugins, stay=stay, given=None)
+    broker = _started(replace(case, wish=replace(case.wish, stock=True)))
     last = fast.cause.splitlines()[-1] if fast.cause else ""
-    broker.notes = (f"RabbitMQ {binaries.version} does not start the fast way here ({last}): its own script did it",)
+    broker.notes = (f"RabbitMQ {broker.version} does not start the fast way here ({last}): its own script did it",)
     return broker
 
 
 def _is_ours(error: DiedError) -> bool:
     """Tell whether the way of starting may be at fault, and not the configuration or the disk."""
-    blamed = (
-        "failed_to_prepare_configuration",
-        "conf_to_erlang",
-        "Error preparing configuration",
-        "enospc",
-        "no space",
-    )
     said = error.cause.lower()
-    return not any(word.lower() in said for word in blamed)
+    return not any(word.lower() in said for word in NOT_OURS)
 
 
-def _started(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay: bool, given: Place | None) -> Broker:
-    deadline = Deadline.after(wish.timeout)
-    where = given or Place.make(keep=wish.keep)
+def _started(case: _Case) -> Broker:
+    deadline = Deadline.after(case.wish.timeout)
+    where = case.given or Place.make(keep=case.wish.keep)
     reserved, nodes, helpers = Reserved(()), list[Running](), list[Helper]()
     try:
-        members, reserved = _members(wish, binaries, plugins, where.folder)
+        members, reserved = _members(case, where.folder)
         _write(members)
-        inherit = (where.lock,) if stay else ()
         if members[0].epmd:
             helpers.append(_start_epmd(members[0], where.folder))
         for member in members:
-            nodes.append(Running(member, where.folder, inherit=inherit))
+            nodes.append(Running(member, where.folder, inherit=(where.lock,) if case.stay else ()))
             nodes[-1].start()
         for node in nodes:
             node.wait(deadline)
-        lease = _lease(members, stay=stay)
-        broker = Broker(lease, where, wish=wish, nodes=tuple(nodes), reserved=reserved)
+        lease = _lease(members, stay=case.stay)
+        broker = Broker(lease, where, wish=case.wish, nodes=tuple(nodes), reserved=reserved)
         broker.helpers = tuple(helpers)
         _settle(broker)
         place.write(where.folder, lease)
@@ -117,11 +115,10 @@ def _started(wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], *, stay:
     return broker
 
 
-def _members(
-    wish: Wish, binaries: Binaries, plugins: tuple[Path, ...], folder: Path
-) -> tuple[tuple[Member, ...], Reserved]:
-    """Return the nodes with ports of their own."""
-    listening = tuple(name for path in plugins if (name := path.name.partition("-")[0]) in boot.LISTENERS)
+def _members(case: _Case, folder: Path) -> tuple[tuple[Member, ...], Reserved]:
+    """Return the nodes, with ports of their own."""
+    wish = case.wish
+    listening = tuple(name for path in case.plugins if (name := path.name.partition("-")[0]) in boot.LISTENERS)
     each = 2 + wish.tls + len(listening)
     with_epmd = wish.nodes > 1 or wish.stock
     reserved = ports.reserve(wish.nodes * each + with_epmd, wish.ports, first=wish.port)
@@ -134,8 +131,9 @@ def _members(
         amqp, distribution, *rest = (numbers.pop() for _ in range(each))
         amqps = rest.pop() if wish.tls else 0
         where = Listening(amqp, distribution, amqps, tuple(zip(listening, rest, strict=True)))
-        member = Member(name, folder / str(number), folder / "home", binaries, where, wish, plugins, epmd)
-        members.append(replace(member, peers=tuple(names) if wish.nodes > 1 else (), cookie=cookie))
+        own = folder / str(number)
+        member = Member(name, own, folder / "home", case.binaries, where, wish, case.plugins, epmd, cookie=cookie)
+        members.append(replace(member, peers=tuple(names) if wish.nodes > 1 else ()))
     return tuple(members), reserved
 
 

@@ -5,7 +5,7 @@ How they are written down for a node belongs to `boot`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rmqsetup.broker.binaries import Binaries
@@ -42,10 +42,6 @@ class Wish:
     timeout: float = PATIENCE
     keep: bool = False
     stock: bool = False
-
-    def slowly(self) -> Wish:
-        """Return the same, started by RabbitMQ's own script."""
-        return replace(self, stock=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from lab import roots
+from processes import command, left
 
-from rmqsetup.broker import place, supplier
+from rmqsetup.broker import supplier
 from rmqsetup.broker.binaries import Binaries
 from rmqsetup.errors import UnsupportedError
 
@@ -69,19 +69,6 @@ def nothing_left(request, here) -> Iterator[None]:
     assert after == set(), f"left behind by {request.node.name}"
 
 
-def left(here: Path) -> set[str]:
-    """Return the processes that know of the folder, and what is in it."""
-    found = {path.name for path in here.glob("rmqsetup-*/*") if not path.name.startswith(place.KEPT)}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            continue
-        if f"{here}/" in words or any(name in words for name in found):
-            found.add(f"{process.name} {words[:80]}")
-    return found
-
-
 @pytest.fixture
 def run():
     """Return a function that runs the tool in a process of its own, to its end."""
@@ -92,11 +79,6 @@ def run():
         return done
 
     return ran
-
-
-def command(*words: str) -> tuple[str, ...]:
-    """Return what runs the tool under test."""
-    return (sys.executable, "-m", "rmqsetup", *words)
 
 
 @pytest.fixture(scope="module")

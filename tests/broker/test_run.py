@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import command
+from processes import command
 
 from rmqsetup.broker import place, start
 from rmqsetup.broker.wish import Wish
