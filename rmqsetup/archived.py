@@ -16,8 +16,8 @@ from rmqsetup.codec import Problem, did_you_mean
 BELOW = ("archive", "user")
 """The sources of a broker below a prefix: an archive, or the distribution's packages, unpacked for a user."""
 
-SERVICES = ("none", "systemd")
-"""What may look after a node below a prefix: nothing, or its user's own systemd."""
+SERVICES = ("none", "systemd", "launchd")
+"""What may look after a node below a prefix: nothing, or its user's own systemd, or on a Mac launchd."""
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9_+@%,.-]+){2,}")
 _TABLE = "archive"

@@ -12,7 +12,7 @@ from rmqsetup import guard, keys, pairing, releases
 from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Tested
 from rmqsetup.catalog.rows import Citation
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
-from rmqsetup.facts import Facts, Init, Privilege
+from rmqsetup.facts import Facts, Privilege
 from rmqsetup.host import Command, Host, Kind
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
@@ -143,12 +143,13 @@ def row(facts: Facts, place: Placement | None) -> Distribution:
 
 def refuse_service(facts: Facts, request: Request) -> None:
     """Raise `UnsupportedError` where what is to look after the node is not here, or is nothing of this user's."""
-    if request.archive.service != "systemd":
+    name = request.archive.service
+    if name in ("", "none"):
         return
-    if facts.init is not Init.SYSTEMD:
+    if facts.init.value != name:
         raise UnsupportedError(
-            "there is no systemd here to look after the node",
-            cause=facts.service_note,
+            f"there is no {name} here to look after the node",
+            cause=facts.service_note or f"services are looked after by {facts.init.value}",
             hint="leave out --service, and the node is started without one",
         )
     if facts.privilege is Privilege.ROOT:

@@ -77,10 +77,12 @@ def render(preview: Preview, form: str) -> str:
             f"only what installs can be exported, and this plan is to {preview.plan.title}",
             hint="rmqsetup undo and rmqsetup uninstall know from the receipts what to take back on this machine",
         )
-    if any(isinstance(step, Packages) and step.prefix for step in preview.plan.steps):
+    if its := preview.plan.layout.prefix:
+        what = "Homebrew" if preview.plan.layout.manager == "brew" else f"a broker below {its}"
         raise UnsupportedError(
-            "a plan for Homebrew cannot be written down in another form",
-            hint="rmqsetup install does it on the machine itself; for Homebrew alone: brew install rabbitmq",
+            f"a plan for {what} cannot be written down as {form}",
+            hint="rmqsetup install --yes with the same words does it on the machine itself, or write down a plan for "
+            f"packages: rmqsetup plan --source distro --as {form}; --as json writes this very plan",
         )
     return _FORMS[form](preview.plan)
 

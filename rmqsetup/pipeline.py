@@ -76,11 +76,11 @@ def ask(host: Host) -> Ask:
 
 def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> Report:
     """Apply a plan under the lock, with a journal."""
-    began = time.time()
+    began = time.monotonic()
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host, plan, since=began)
+        _tell_why(report.error, host, plan, since=_clock(host) - (time.monotonic() - began))
     return report
 
 
@@ -154,6 +154,12 @@ def _tell_why(error: RmqsetupError, host: Host, plan: Plan, *, since: float) -> 
     words = last_words(host, find_address(host, layout), since=since)
     error.cause = "\n".join(filter(None, (error.cause, *words)))
     error.hint = remedy(host, words, layout) or error.hint
+
+
+def _clock(host: Host) -> float:
+    """Return the time of a host in seconds since the epoch: its logs go by its own clock, which need not be ours."""
+    told = host.run(Command(("date", "+%s"), timeout=10)).stdout.strip()
+    return float(told) if told.isascii() and told.isdigit() else time.time()
 
 
 def prefix_in_use(state: Path) -> str:

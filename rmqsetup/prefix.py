@@ -15,6 +15,8 @@ from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import Request, enabled_plugins
 from rmqsetup.releases import SERVER, Proven
 from rmqsetup.resolution import Resolution
+from rmqsetup.services import launchd
+from rmqsetup.services.systemd_user import UNITS
 from rmqsetup.steps import Step
 from rmqsetup.steps.archive import Archive, Tree
 from rmqsetup.steps.file import File, sha256
@@ -104,7 +106,8 @@ def build(resolution: Resolution, facts: Facts, request: Request, *, ours: Ours,
 
 def candidates(layout: Layout, user: User) -> tuple[str, ...]:
     """Return the folders that an install may have to make, for a look at which of them are there."""
-    files = (layout.settings, layout.program("x"), _unit_path(user))
+    agents = (f"{user.home}/{UNITS}/x", f"{user.home}/{launchd.AGENTS}/x")
+    files = (layout.settings, layout.program("x"), *agents)
     return tuple(dict.fromkeys(str(parent) for path in files for parent in PurePosixPath(path).parents))
 
 
@@ -143,9 +146,9 @@ class _Builder:
         return tuple(self._file(self.layout.program(name), self._script(name), mode=0o755) for name in PROGRAMS)
 
     def _script(self, name: str) -> str:
-        """Return the text of a program; the one that starts the node sets its limit where no unit of systemd does."""
+        """Return the text of a program; the one that starts the node sets its limit where nothing else does."""
         request, erl = self.request, self.resolution.erl or "$prefix/erlang/bin"
-        limits = request.open_files is not None and name == SERVER_PROGRAM and request.archive.service != "systemd"
+        limits = request.open_files is not None and name == SERVER_PROGRAM and request.archive.service in ("", "none")
         limit = f"ulimit -n {request.open_files} || exit 1\n" if limits else ""
         return _SCRIPT.format(prefix=self.layout.prefix, erl=erl, limit=limit)
 
@@ -186,14 +189,24 @@ class _Builder:
         marks = (f"{path}/{MARK}" for path in places)
         files = (*config, layout.definitions, *places, *marks, layout.program(SERVER_PROGRAM))
         running = True if request.start else None
-        if request.archive.service != "systemd":
-            return (Service("script", layout.prefix, enabled=None, running=running, newer_than=files),)
+        if request.archive.service == "systemd":
+            unit = self._unit()
+            return (unit, Service("systemd-user", UNIT, request.enable, running, newer_than=(*files, unit.path)))
+        if request.archive.service == "launchd":
+            agent = self._agent()
+            return (agent, Service("launchd-agent", launchd.LABEL, None, running, newer_than=(*files, agent.path)))
+        return (Service("script", layout.prefix, enabled=None, running=running, newer_than=files),)
+
+    def _unit(self) -> File:
+        request, prefix = self.request, self.layout.prefix
         limits = f"LimitNOFILE={request.open_files}\n" if request.open_files else ""
-        unit = self._file(
-            _unit_path(self.place.user), _UNIT.format(written=WRITTEN, prefix=layout.prefix, limits=limits)
-        )
-        newer = (*files, unit.path)
-        return (unit, Service("systemd-user", UNIT, enabled=request.enable, running=running, newer_than=newer))
+        text = _UNIT.format(written=WRITTEN, prefix=prefix, limits=limits)
+        return self._file(f"{self.place.user.home}/{UNITS}/{UNIT}.service", text)
+
+    def _agent(self) -> File:
+        request, its = self.request, self.layout
+        text = launchd.plist(its.prefix, logs=its.logs, enabled=request.enable, open_files=request.open_files)
+        return self._file(f"{self.place.user.home}/{launchd.AGENTS}/{launchd.LABEL}.plist", text)
 
     def _file(self, path: str, text: str, *, mode: int = 0o644) -> File:
         user = self.place.user
@@ -227,7 +240,3 @@ def _packages(resolution: Resolution, facts: Facts, request: Request) -> tuple[S
             lock_timeout=request.lock_timeout,
         ),
     )
-
-
-def _unit_path(user: User) -> str:
-    return f"{user.home}/.config/systemd/user/{UNIT}.service"

@@ -128,11 +128,11 @@ def fetched(offer: Offered, *, host: Host, cache: Path) -> tuple[Proven, Proven]
             _fetch(offer, lacking, host=host, folder=folder)
         ours = tuple(part for part in parts if part.name.startswith(f"{SYSTEM.server}_"))
         rest = tuple(part for part in parts if part not in ours)
-        server = _parcel(ours, folder, f"{SYSTEM.server} {offer.rabbitmq}")
-        erlang = _parcel(rest, folder, f"erlang {offer.erlang}")
+        server = _parcel(ours, folder, f"{SERVER}{_bare(offer.rabbitmq)}")
+        erlang = _parcel(rest, folder, f"{ERLANG}{_bare(offer.erlang)}")
     return (
-        replace(server, top=SERVER_TOP, version=upstream(offer.rabbitmq), tree=f"{SERVER}{_bare(offer.rabbitmq)}"),
-        replace(erlang, top=ERLANG_TOP, version=upstream(offer.erlang), tree=f"{ERLANG}{_bare(offer.erlang)}"),
+        replace(server, top=SERVER_TOP, version=upstream(offer.rabbitmq)),
+        replace(erlang, top=ERLANG_TOP, version=upstream(offer.erlang)),
     )
 
 
@@ -227,12 +227,12 @@ def _is_there(file: Path, digest: str) -> bool:
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
-def _parcel(parts: tuple[Part, ...], folder: Path, where: str) -> Proven:
+def _parcel(parts: tuple[Part, ...], folder: Path, tree: str) -> Proven:
     text = parcel.write(parts)
     digest = hashlib.sha256(text).hexdigest()
-    place = folder / f"{digest}{parcel.SUFFIX}"
+    place = folder / f"{tree}-{digest[:8]}{parcel.SUFFIX}"
     _keep(place, text)
-    return Proven(str(place), where, digest, top="", version="")
+    return Proven(str(place), str(place), digest, top="", version="", tree=tree)
 
 
 def _tree(proven: Proven, *, host: Host, cache: Path) -> str:

@@ -200,3 +200,16 @@ def test_facts_status_and_versions(plain):
     assert f"{plain.prefix}/bin/brew services restart rabbitmq" in " ".join((plain.out + plain.err).split())
     assert plain.install() == 0, plain.err
     assert plain.runs
+
+
+def test_start_goes_the_way_that_is_open(desk):
+    assert desk.install("--no-start") == 0, desk.err
+    assert not desk.runs
+    desk.type("start", "--wait", "1")  # the pretended node listens nowhere, so it is not ready
+    assert desk.runs, desk.err
+    assert "sudo" not in desk.err
+    before = (desk.prefix / "pid").read_text()
+    desk.type("start", "--wait", "1")
+    assert (desk.prefix / "pid").read_text() == before, "one that runs is not started again"
+    assert desk.type("start", "--foreground") == 9
+    assert "running already" in desk.err

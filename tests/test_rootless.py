@@ -14,8 +14,10 @@ from rmqsetup import catalog, rootless
 from rmqsetup.archived import Archived
 from rmqsetup.detect import Init, Privilege, detect
 from rmqsetup.errors import UnsupportedError, UsageError
+from rmqsetup.export import FORMS, render
 from rmqsetup.host import Result
 from rmqsetup.hosts.replay import ReplayHost
+from rmqsetup.plan import Preview
 from rmqsetup.prefix import Place, User, build
 from rmqsetup.recipe import Overrides, Request, override
 from rmqsetup.steps.archive import Archive
@@ -144,3 +146,11 @@ def test_a_limit_of_open_files_is_set_by_whatever_starts_the_node(host, request_
     assert ("LimitNOFILE=4096" in files.get("rabbitmq-server.service", "")) is not limited
     (started,) = (step for step in steps if isinstance(step, Service))
     assert f"{request.archive.prefix}/bin/rabbitmq-server" in started.newer_than, "a new limit restarts the node"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_plan_below_a_prefix_is_not_written_down_and_the_refusal_says_what_would_be(host, request_, form):
+    plan = planned(resolved(host, request_), request_)
+    with pytest.raises(UnsupportedError, match=f"a broker below {request_.archive.prefix}") as raised:
+        render(Preview(plan, ()), form)
+    assert f"rmqsetup plan --source distro --as {form}" in raised.value.hint

@@ -149,9 +149,9 @@ BELOW = (
     Option(
         "service",
         ("--service",),
-        "What looks after such a broker: none, or the systemd of its user.",
+        "What looks after such a broker: none, or the systemd of its user, or on a Mac launchd.",
         "NAME",
-        choices=("none", "systemd"),
+        choices=("none", "systemd", "launchd"),
     ),
 )
 

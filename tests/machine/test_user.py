@@ -51,6 +51,24 @@ def healthy(machine):
         machine.run(f"{PREFIX}/bin/rabbitmq-diagnostics", "-q", check, check=True, **PLAIN)
 
 
+def started_by_hand(machine):
+    """Hold `start` to what it says: in the background, not twice, and as a command that stops in order."""
+    assert envelope(machine, "start", **PLAIN)["status"] == "unchanged"
+    machine.run(f"{PREFIX}/bin/rabbitmqctl", "-q", "shutdown", check=True, **PLAIN)
+    assert envelope(machine, "start", **PLAIN)["status"] == "changed"
+    refused = envelope(machine, "start", "--foreground", code=9, **PLAIN)
+    assert f"{PREFIX}/bin/rabbitmqctl stop" in refused["errors"][0]["hint"]
+    machine.run(f"{PREFIX}/bin/rabbitmqctl", "-q", "shutdown", check=True, **PLAIN)
+    running = machine.popen("rmqsetup", "start", "--foreground", **PLAIN)
+    rmqsetup(machine, "verify", "--wait", "120", **PLAIN)
+    machine.run("pkill", "-TERM", "-u", "plain", "-f", "rmqsetup start --foreground", check=True)
+    done = running.finish(60)
+    assert done.exit_code == 0, str(done)
+    assert "was stopped by SIGTERM" in done.stderr
+    assert "completed with" in done.stdout, "its output is the node's"
+    assert envelope(machine, "start", **PLAIN)["status"] == "changed"
+
+
 def test_without_lists_it_says_what_root_types(machine):
     machine.run("sh", "-c", "rm -rf /var/lib/apt/lists/*", check=True)
     before = look(machine)
@@ -83,6 +101,7 @@ def test_from_nothing_to_a_message_and_back(machine, listed):
     rmqsetup(machine, "install", *words, "--set", "heartbeat=20", "--yes", **PLAIN)
     rmqsetup(machine, "undo", "--yes", **PLAIN)
     rmqsetup(machine, "verify", **PLAIN)
+    started_by_hand(machine)
     rmqsetup(machine, "uninstall", "--purge", "--yes", **PLAIN)
     assert machine.run("pgrep", "-c", "beam.smp").stdout == "0\n"
     assert not machine.exists(PREFIX)
