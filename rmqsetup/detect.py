@@ -49,6 +49,7 @@ _QUERY = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${
 _PATTERNS = ("dpkg", "rabbitmq-server", "erlang*", "esl-erlang")
 _OFFERED = ("rabbitmq-server", "erlang-base")
 _STATES = {"c": State.CONFIGURATION, "i": State.INSTALLED}
+_NAMED = ("/proc/sys/kernel/hostname", "/etc/hostname", "/etc/nodename")
 _DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
 
 
@@ -90,7 +91,7 @@ def _linux(host: Host, everywhere: frozenset[str]) -> Facts:
         service_note=note,
         privilege=_privilege(host, has_sudo="sudo" in everywhere),
         container=container,
-        hostname=_line(host, "/proc/sys/kernel/hostname") or _line(host, "/etc/hostname"),
+        hostname=next(filter(None, (_line(host, path) for path in _NAMED)), ""),
         memory=_memory(host),
         python=_python(everywhere),
         packages=packages,
