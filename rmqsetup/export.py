@@ -78,11 +78,13 @@ def render(preview: Preview, form: str) -> str:
             hint="rmqsetup undo and rmqsetup uninstall know from the receipts what to take back on this machine",
         )
     if its := preview.plan.layout.prefix:
-        what = "Homebrew" if preview.plan.layout.manager == "brew" else f"a broker below {its}"
+        brew = preview.plan.layout.manager == "brew"
+        title = "Homebrew" if brew else f"a broker below {its}"
+        other = "Homebrew alone: brew install rabbitmq" if brew else f"packages: rmqsetup plan --source distro --as {form}"
         raise UnsupportedError(
-            f"a plan for {what} cannot be written down as {form}",
-            hint="rmqsetup install --yes with the same words does it on the machine itself, or write down a plan for "
-            f"packages: rmqsetup plan --source distro --as {form}; --as json writes this very plan",
+            f"a plan for {title} cannot be written down as {form}",
+            hint="rmqsetup install --yes with the same words does it on the machine itself; --as json writes this very "
+            f"plan; for {other}",
         )
     return _FORMS[form](preview.plan)
 
