@@ -79,8 +79,9 @@ def render(preview: Preview, form: str) -> str:
         )
     if its := preview.plan.layout.prefix:
         brew = preview.plan.layout.manager == "brew"
-        title = "Homebrew" if brew else f"a broker below {its}"
-        other = "Homebrew alone: brew install rabbitmq" if brew else f"packages: rmqsetup plan --source distro --as {form}"
+        title, other = f"a broker below {its}", f"packages: rmqsetup plan --source distro --as {form}"
+        if brew:
+            title, other = "Homebrew", "Homebrew alone: brew install rabbitmq"
         raise UnsupportedError(
             f"a plan for {title} cannot be written down as {form}",
             hint="rmqsetup install --yes with the same words does it on the machine itself; --as json writes this very "
