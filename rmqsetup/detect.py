@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from rmqsetup import cellar, macos
-from rmqsetup.catalog import leftovers
+from rmqsetup.catalog import leftovers, placing
 from rmqsetup.catalog.rows import OsRelease
 from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
 from rmqsetup.host import Command, Host
@@ -49,6 +49,7 @@ _QUERY = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${
 _PATTERNS = ("dpkg", "rabbitmq-server", "erlang*", "esl-erlang")
 _OFFERED = ("rabbitmq-server", "erlang-base")
 _STATES = {"c": State.CONFIGURATION, "i": State.INSTALLED}
+_NAMED = ("/proc/sys/kernel/hostname", "/etc/hostname", "/etc/nodename")
 _DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
 
 
@@ -90,7 +91,7 @@ def _linux(host: Host, everywhere: frozenset[str]) -> Facts:
         service_note=note,
         privilege=_privilege(host, has_sudo="sudo" in everywhere),
         container=container,
-        hostname=_line(host, "/proc/sys/kernel/hostname") or _line(host, "/etc/hostname"),
+        hostname=next(filter(None, (_line(host, path) for path in _NAMED)), ""),
         memory=_memory(host),
         python=_python(everywhere),
         packages=packages,
@@ -137,7 +138,7 @@ def _line(host: Host, path: str) -> str:
 
 def _os_release(host: Host) -> OsRelease:
     text = _text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")
-    values = dict(_assignments(text))
+    values = dict(_assignments(text)) or _told_by_solaris(_line(host, "/etc/release"))
     return OsRelease(
         id=values.get("id", "").lower(),
         name=values.get("name", ""),
@@ -151,6 +152,12 @@ def _os_release(host: Host) -> OsRelease:
         pretty=values.get("pretty_name", ""),
         debian_version=_line(host, "/etc/debian_version"),
     )
+
+
+def _told_by_solaris(text: str) -> dict[str, str]:
+    """Read the first line of /etc/release, which is all that older releases of Solaris and illumos have."""
+    line = text.partition("\n")[0].strip()
+    return {"id": placing.named_in(line), "name": line, "pretty_name": line} if placing.named_in(line) else {}
 
 
 def _assignments(text: str) -> tuple[tuple[str, str], ...]:
