@@ -59,7 +59,10 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 RABBITFIXTURE = """
+import os
+from rabbitfixture import server as module
 from rabbitfixture.server import RabbitServer
+module.RABBITBIN = os.environ["SBIN"]
 with RabbitServer() as server:
     connection = server.runner.environment.get_connection()
     print("carried", flush=True)
@@ -67,8 +70,8 @@ with RabbitServer() as server:
 """
 
 TESTING_RABBITMQ = """
-import pika, testing.rabbitmq
-with testing.rabbitmq.RabbitMQServer() as server:
+import os, pika, testing.rabbitmq
+with testing.rabbitmq.RabbitMQServer(rabbitmq_script_dir=os.environ["SBIN"]) as server:
     pika.BlockingConnection(pika.URLParameters(server.url())).close()
     print("carried", flush=True)
 """
@@ -103,7 +106,7 @@ def measured(argv: tuple[str, ...], env: dict[str, str], folder: str) -> tuple[f
             if "carried" in line:
                 carried = time.monotonic()
     if run.returncode or not carried:
-        raise RuntimeError(f"{argv[:3]} ended with {run.returncode}: {''.join(said)[-2000:]}")
+        raise RuntimeError(f"{argv[-1][:60]!r} ended with {run.returncode}: {''.join(said).strip()[-300:]}")
     after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return carried - begun, ended - carried, cpu
@@ -123,7 +126,7 @@ def environment(programs: Binaries) -> dict[str, str]:
     path = f"{programs.home}/sbin:{programs.erlang}/bin:{os.environ['PATH']}"
     port = str(ports.reserve(1).numbers[0])
     root = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PATH": path, "ERL_EPMD_PORT": port, "PYTHONPATH": root}
+    return {**os.environ, "PATH": path, "ERL_EPMD_PORT": port, "PYTHONPATH": root, "SBIN": f"{programs.home}/sbin"}
 
 
 def ways(folder: Path, programs: Binaries, *, peers: bool) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import time
 
 from rmqsetup.errors import BrokerNotReadyError
 from rmqsetup.probes.distribution import Asked, CallError, Connection, Peer
-from rmqsetup.probes.wire import ProbeError
+from rmqsetup.probes.wire import ClosedError, ProbeError, UnreachableError
 
 US = b"rmqsetup"
 """Who the node is told did it."""
@@ -42,12 +42,11 @@ class Supply:
 
     def take(self) -> str:
         """Return a new virtual host, and have the node make the one after that."""
-        node, ready = self._talking(), self._next
-        self._next = None
-        name = self._made(ready[0], node, ready[1]) if ready else self.make(_name())
-        following = _name()
-        self._next = following, node.ask("rabbit_vhost", "add", following.encode(), US)
-        return name
+        try:
+            return self._taken()
+        except (ClosedError, UnreachableError):  # the node was started again meanwhile
+            self.close()
+            return self._taken()
 
     def make(self, name: str) -> str:
         """Make a virtual host of that name, if there is none, for the broker's user to do everything in."""
@@ -55,8 +54,14 @@ class Supply:
         return self._made(name, node, node.ask("rabbit_vhost", "add", name.encode(), US))
 
     def give_back(self, name: str) -> None:
-        """Have the node delete a virtual host with all that is in it, without waiting for that."""
-        self._talking().ask("rabbit_vhost", "delete", name.encode(), US)
+        """Have the node delete a virtual host with all that is in it, without waiting for that.
+
+        A node that is gone has nothing to delete; who wants the next one of it is told.
+        """
+        try:
+            self._talking().ask("rabbit_vhost", "delete", name.encode(), US)
+        except ProbeError:
+            self.close()
 
     def delete(self, name: str) -> None:
         """Delete a virtual host. Raises `BrokerNotReadyError`."""
@@ -71,16 +76,21 @@ class Supply:
             self._node.close()
             self._node = self._next = None
 
+    def _taken(self) -> str:
+        node, ready = self._talking(), self._next
+        self._next = None
+        name = self._made(ready[0], node, ready[1]) if ready else self.make(_name())
+        following = _name()
+        self._next = following, node.ask("rabbit_vhost", "add", following.encode(), US)
+        return name
+
     def _made(self, name: str, node: Connection, asked: Asked) -> str:
+        permitted = (self._user, name.encode(), ALL, ALL, ALL, US)
         try:
             node.answer(asked)
-            permitted = (self._user, name.encode(), ALL, ALL, ALL, US)
             node.call("rabbit_auth_backend_internal", "set_permissions", *permitted)
-        except ProbeError as error:
-            self.close()
-            raise BrokerNotReadyError(
-                f"no virtual host {name} could be made", cause=": ".join(filter(None, (error.message, error.cause)))
-            ) from error
+        except CallError as error:
+            raise BrokerNotReadyError(f"no virtual host {name} could be made", cause=error.cause) from error
         return name
 
     def _talking(self) -> Connection:

@@ -50,6 +50,10 @@ SWITCHES = (
 )
 
 _places: list[Any] = []
+"""Folders that this process keeps for its workers."""
+
+_begun: list[Any] = []
+"""What this worker has started for all of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -182,12 +186,17 @@ def _started(options: Wished, config: pytest.Config, folder: Path | None = None)
 
     try:
         made: Made = wish(**options)
-        return supplier.broker(made.wish, made.version, given=Place(folder) if folder else None)
+        broker = supplier.broker(made.wish, made.version, given=Place(folder) if folder else None)
     except RmqsetupError as error:
         words = "\n".join(filter(None, (error.message, error.cause, error.hint and f"hint: {error.hint}")))
         if _switch(config, "skip"):
             pytest.skip(f"no RabbitMQ for this test: {words}")
         pytest.fail(f"no RabbitMQ for this test: {words}", pytrace=False)
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:  # workers of xdist have none
+        for note in broker.notes:
+            reporter.write_line(f"rmqsetup: {note}")
+    return broker
 
 
 def _shared(folder: Path, options: Wished, config: pytest.Config) -> Known:
@@ -201,7 +210,8 @@ def _shared(folder: Path, options: Wished, config: pytest.Config) -> Known:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lease = read(folder)
         if lease is None:
-            lease = _started(options, config, folder).lease
+            _begun.append(_started(options, config, folder))
+            lease = _begun[-1].lease
     return Known(lease, folder)
 
 

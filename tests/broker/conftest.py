@@ -21,8 +21,6 @@ from rmqsetup.broker import supplier
 from rmqsetup.broker.binaries import Binaries
 from rmqsetup.errors import UnsupportedError
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def pytest_collection_modifyitems(items):
     """Every test in this folder has a real node."""

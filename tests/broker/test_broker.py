@@ -196,11 +196,18 @@ def test_a_restart_keeps_what_is_durable_and_a_frozen_node_says_nothing():
             channel.confirm_delivery()
             channel.queue_declare("kept", durable=True)
             channel.basic_publish("", "kept", b"x", pika.BasicProperties(delivery_mode=2))
+        supply = made.supply()
+        supply.take()
         made.restart()
         assert made.port == port
+        with connect(made.url_of(supply.take())) as connection:
+            assert connection.is_open
         with connect(made.url) as connection:
             assert connection.channel().queue_declare("kept", passive=True).method.message_count == 1
         made.kill_node()
+        supply.give_back("x")
+        with pytest.raises(UnreachableError):
+            supply.take()
         assert made.dead()
         made.start_node()
         with made.paused(), pytest.raises(UnreachableError, match="no answer"):
