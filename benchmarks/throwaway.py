@@ -71,7 +71,7 @@ with RabbitServer() as server:
 
 TESTING_RABBITMQ = """
 import os, pika, testing.rabbitmq
-with testing.rabbitmq.RabbitMQServer(rabbitmq_script_dir=os.environ["SBIN"]) as server:
+with testing.rabbitmq.RabbitMQServer(rabbitmq_script_dir=os.environ["SBIN"], boot_timeout=60) as server:
     pika.BlockingConnection(pika.URLParameters(server.url())).close()
     print("carried", flush=True)
 """

@@ -5,11 +5,11 @@
 #
 # Standard input is a pipe whose other end whoever made the broker holds: it ends when that closes it, and when that
 # dies, of SIGKILL too. FOLDER/pids names the processes; one is ended only while its command line still has the name of
-# the folder in it, since numbers of processes are used again. With KEEP the
-# folder stays, under a name that begins with it.
+# the folder in it, since numbers of processes are used again. With KEEP the folder stays, and its name begins with that.
 set -u
 folder=$1
 mark=${1##*/}
+case $mark in rmq-?*) ;; *) exit 2 ;; esac # whatever else is removed here would be a mistake
 while read -r _; do :; done
 
 command_line() {

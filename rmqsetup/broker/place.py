@@ -113,7 +113,12 @@ class Place:
 
     def hand_over(self) -> None:
         """Let the broker stay when we go: its own processes hold the lease from now on."""
-        self._dismiss()
+        if self._guard and self._guard.stdin:
+            self._guard.kill()  # before it hears of our end
+            self._guard.wait()
+            self._guard.stdin.close()
+            self._guard = None
+        self._release()
 
     def end(self) -> Path | None:
         """End every process of the broker and remove its folder; return it where it was to be kept."""
@@ -134,15 +139,6 @@ class Place:
             start_new_session=True,
             pass_fds=(self._lock,),
         )
-
-    def _dismiss(self) -> None:
-        """End the guard before it hears of our end."""
-        if self._guard and self._guard.stdin:
-            self._guard.kill()
-            self._guard.wait()
-            self._guard.stdin.close()
-            self._guard = None
-        self._release()
 
     def _release(self) -> None:
         if self._lock >= 0:
