@@ -44,7 +44,8 @@ with tempfile.TemporaryDirectory() as folder:
     env = dict(os.environ, HOME=folder, RABBITMQ_NODENAME=f"script{amqp}@localhost", RABBITMQ_NODE_PORT=str(amqp),
         RABBITMQ_DIST_PORT=str(other), ERL_EPMD_PORT=str(epmd), RABBITMQ_MNESIA_BASE=f"{folder}/data",
         RABBITMQ_LOG_BASE=f"{folder}/log", RABBITMQ_ENABLED_PLUGINS_FILE=f"{folder}/enabled",
-        RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_NODE_IP_ADDRESS="127.0.0.1", RABBITMQ_PID_FILE=f"{folder}/pid")
+        RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_NODE_IP_ADDRESS="127.0.0.1", RABBITMQ_PID_FILE=f"{folder}/pid",
+        RUNNING_UNDER_SYSTEMD="true")  # the script becomes the node, so that its CPU is counted
     node = subprocess.Popen(("rabbitmq-server",), env=env, start_new_session=True, stdout=-3, stderr=-3)
     while True:
         try:
@@ -86,10 +87,11 @@ def test_it({connection}):
 """
 
 MANY = """
-import pytest
+import pytest, time
 @pytest.mark.parametrize("number", range(100))
-def test_it({vhost}number): pass
+def test_it({vhost}number): time.sleep(0.03)
 """
+"""Tests as long as one that connects and carries a message."""
 
 PEERS = ("pytest-rabbitmq", "rabbitfixture", "testing.rabbitmq", "pytest", "pika", "setuptools<80")
 
