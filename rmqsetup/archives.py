@@ -285,11 +285,14 @@ def _existing(case: _Case) -> Erlang | None:
 
 
 def erlang_of(host: Host, path: str) -> str:
-    """Return the version that the `erl` at a full path tells of itself, empty where none does."""
+    """Return the version that the `erl` at a full path tells of itself, empty where none does.
+
+    It is the last word: Erlang 29 complains on standard output first where libsctp is missing.
+    """
     if not path.startswith("/"):
         return ""
     answer = host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
-    return answer.stdout.strip() if answer.ok else ""
+    return answer.stdout.split()[-1].rstrip("*") if answer.ok and answer.stdout.strip() else ""
 
 
 def _prebuilt(case: _Case) -> tuple[Erlang, ...]:

@@ -127,6 +127,11 @@ def test_the_named_archive_with_the_erlang_that_is_here(shelf):
     assert "Erlang 27.3.4 is in /usr/local/bin already" in found.reasons
 
 
+def test_an_erlang_that_complains_first_tells_its_version(shelf):
+    complaint = "=ESOCK WARNING MSG==== 28-Nov-2026::01:48:33.529856 ===\n[UNKNOWN] Failed loading libsctp\n"
+    assert resolved(shelf, wish(shelf), Machine("debian-13", erlang=f"{complaint}27.3.4**")).erlang == "27.3.4"
+
+
 def test_a_named_erlang_wins(shelf):
     found = resolved(shelf, with_erlang(shelf, wish(shelf)), Machine("debian-13", erlang="26.2.5"))
     assert (found.erlang, found.erl) == ("27.3.4", "")
