@@ -87,8 +87,11 @@ def _exit_codes() -> str:
     ]
     lines = ["## Exit codes", "", "| Exit code | `code` in JSON | Meaning |", "|---|---|---|"]
     lines += [f"| {number} | {f'`{code}`' if code else ''} | {words} |" for number, code, words in sorted(rows)]
-    lines += ["", "`rmqsetup start --foreground` ends with the exit code of the node, once that ran; `rmqsetup run` with"]
-    lines += ["that of the command."]
+    lines += [
+        "",
+        "`rmqsetup start --foreground` ends with the exit code of the node, once that ran; `run` with that of",
+    ]
+    lines += ["its command."]
     return "\n".join(lines) + "\n"
 
 

@@ -37,6 +37,9 @@ LAUNCH = (
 TAKEN = ("eaddrinuse", "address already in use")
 """How a log says that somebody else has the port."""
 
+_FAILED = re.compile(r"^BOOT FAILED$", re.MULTILINE)
+"""Where a log of its own is read, nothing before this counts; here what was the matter may stand just before."""
+
 _ECHO = re.compile(r"Kernel pid terminated")
 """What Erlang repeats on a line that nobody can read."""
 
@@ -194,7 +197,7 @@ def launch(
 
 def trouble(member: Member) -> str:
     """Return the lines of a node's log that tell of trouble, its last ones where none do."""
-    text = _text(member.log)
+    text = _FAILED.sub("", _text(member.log))
     found = [line for line in relevant(text) if not _ECHO.search(line)]
     return "\n".join(found or text.strip().splitlines()[-6:])
 

@@ -99,8 +99,11 @@ def test_settings(rmq_broker):
 def atom(name):
     from rmqsetup.probes.terms import Atom
     return Atom(name)
+
+def test_cluster(rmq_cluster):
+    assert len(rmq_cluster.nodes) == len(rmq_cluster.urls) == 2
 """
-    project(tests=tests, passed=1)
+    project("--rmq-nodes", "2", tests=tests, passed=2)
 
 
 def test_without_a_broker_tests_fail_with_words_or_are_skipped(project):
