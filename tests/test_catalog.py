@@ -98,7 +98,10 @@ def test_keys_are_pinned_in_full_and_shipped():
 
 
 def test_a_repository_without_a_full_fingerprint_names_no_key():
-    assert [row.id for row in CATALOG.repositories if not row.key] == ["ppa-erlang", "ppa-erlang-27"]
+    assert [row.id for row in CATALOG.repositories if not row.key] == [
+        *("ppa-erlang", "ppa-erlang-27"),
+        *("yum-rabbitmq", "yum-erlang"),
+    ]
 
 
 def test_retired_keys_are_key_ids():

@@ -22,6 +22,12 @@ BEGUN = "/var/lib/misc/rmqsetup-transaction.begun"
 STAMP = "/var/lib/misc/rmqsetup-transaction"
 """As old as the beginning of our last transaction: rpm gives files the age they had where they were built."""
 
+ROW = (
+    "package\\t%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{VENDOR}\\t"
+    "%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{%|DSAHEADER?{%{DSAHEADER:pgpsig}}|}|\\n"
+)
+"""What rpm is asked for of a package; `rpm.sh` does the same."""
+
 _MEANT_TWICE = ("gpg-pubkey", "kernel", "kmod")
 _VERDICT = "rpm says that this did not come about"
 _MANY = 8
@@ -74,9 +80,47 @@ def parse_list(text: str) -> tuple[Present, ...]:
     )
 
 
+def may_lock(file: str, line: str) -> bool:
+    """Tell whether a line of a file is about what is held; the rest of a configuration may hold a password."""
+    return line.startswith("exclude") if file.endswith(".conf") else bool(line.strip())
+
+
 def installed(text: str) -> tuple[Present, ...]:
     """Return what is installed, of an answer that ends in what `rpm.sh list` says."""
     return tuple(present for present in parse_list(text) if present.state is State.INSTALLED)
+
+
+TRUSTED = Command(("rpm", "-q", "gpg-pubkey", "--qf", "%{VERSION} %{RELEASE}\\n"))
+"""Asks for the keys that rpm trusts; exit code 1 says that there is none."""
+
+_BUSY = ("can't create transaction lock",)
+
+
+def names_of_key(fingerprint: str, text: str) -> tuple[str, ...]:
+    """Return what rpm calls a key, of its answer to `TRUSTED`: the version is its last 8 digits, from rpm 6 on all."""
+    rows = (line.split() for line in text.splitlines())
+    pairs = [(row[0], row[1]) for row in rows if len(row) == 2 and re.fullmatch(r"[0-9a-f]{8,}", row[0])]
+    return tuple(f"gpg-pubkey-{version}-{release}" for version, release in pairs if _is_key(fingerprint, version))
+
+
+def _is_key(fingerprint: str, version: str) -> bool:
+    return fingerprint.lower().endswith(version)
+
+
+def trust(path: str) -> Command:
+    """Let rpm trust the key in a file."""
+    return Command(("rpm", "--import", path), busy=_BUSY)
+
+
+def distrust(names: tuple[str, ...]) -> Command:
+    """Take keys out of what rpm trusts."""
+    return Command(("rpm", "-e", "--allmatches", *names), busy=_BUSY)
+
+
+def explain_trust(result: Result) -> RmqsetupError:
+    """Say why rpm did not take a key, or did not let it go."""
+    hint = "if another program holds rpm's lock, wait for it; else see whether the disk is full (df -h)"
+    return ManagerError("rpm's trust in a key could not be changed", cause=result.tail(), hint=hint)
 
 
 def _names(wish: Wish) -> tuple[str, ...]:

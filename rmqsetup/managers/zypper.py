@@ -9,6 +9,7 @@ from dataclasses import replace
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers.repo_files import Listed, RepoFiles
 
 REPOSITORIES = "/etc/zypp/repos.d"
 """Where zypper looks for .repo files."""
@@ -24,6 +25,26 @@ _UNLOCKED = b"[main]\nlocksfile.apply = no\n"
 _OLDER = "has lower version than the installed one"
 
 _TYPED = {Deed.RELEASE: "zypper removelock", Deed.REMOVE: "zypper remove", Deed.LOOK: "zypper search -s --match-exact"}
+
+
+class ZypperSources(RepoFiles):
+    """How zypper is told of repositories, and asked what they have."""
+
+    folder = REPOSITORIES
+    keys = "/etc/zypp"
+    fetching = "zypper refresh"
+    locks = (LOCKS,)
+
+    def offers(self, names: tuple[str, ...], *, fetch: bool) -> Command:
+        """Ask what its lists have; it fetches those that are too old by itself, unless it is told not to."""
+        fresh = () if fetch else ("--no-refresh",)
+        search = ("search", "--match-exact", "-s", "-t", "package", *names)
+        return Command(("zypper", "--xmlout", "--non-interactive", *fresh, *search), timeout=120.0)
+
+    def parse_offers(self, text: str) -> tuple[Listed, ...]:
+        """Read an element for each package in each repository."""
+        rows = (_attributes(words) for words in re.findall(r"<solvable\s([^>]*)>", text))
+        return tuple(Listed(row.get("name", ""), row.get("edition", ""), row.get("repository", "")) for row in rows)
 
 
 class Zypper:
@@ -131,8 +152,12 @@ def _words(wish: Wish, *options: str) -> tuple[str, ...]:
     return ("install", *options, weak, *older, "--allow-vendor-change", *names, *(f"!{name}" for name in wish.purge))
 
 
+def _attributes(text: str) -> dict[str, str]:
+    return {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', text)}
+
+
 def _operation(section: str, attributes: str) -> Operation:
-    found = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', attributes)}
+    found = _attributes(attributes)
     name, edition, old = found.get("name", ""), found.get("edition", ""), found.get("edition-old", "")
     if section == "remove":
         return Operation(name, edition)
