@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rmqsetup import unzstd
 from rmqsetup.errors import TrustError, UnsupportedError
-from rmqsetup.host import Command, Host
 from rmqsetup.network import FetchError, Kind, fetch
 
 SIGNED_LIMIT = 4 << 20
@@ -65,7 +65,7 @@ def is_absent(error: FetchError) -> bool:
     return error.status in {404, 410} or error.kind is Kind.FILE
 
 
-def fetch_listed(base: str, entry: IndexFile, *, until: float, host: Host) -> str:
+def fetch_listed(base: str, entry: IndexFile, *, until: float) -> str:
     """Fetch a file that an index lists, compare it with its digest before anything else, and unpack it."""
     if not entry.size:
         return ""
@@ -81,7 +81,7 @@ def fetch_listed(base: str, entry: IndexFile, *, until: float, host: Host) -> st
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry.digest:
         raise _mismatch(entry, f"its SHA-256 is {digest} instead of {entry.digest}")
-    return _unpacked(data, entry.path, host=host)
+    return _unpacked(data, entry.path)
 
 
 def _mismatch(entry: IndexFile, cause: str) -> MismatchError:
@@ -92,28 +92,20 @@ def _mismatch(entry: IndexFile, cause: str) -> MismatchError:
     )
 
 
-def _unpacked(data: bytes, path: str, *, host: Host) -> str:
-    if path.endswith(".zst"):
-        return _unpacked_by_zstd(data, path, host=host)
+def _unpacked(data: bytes, path: str) -> str:
     opener = next((each for ending, each in _OPENERS if path.endswith(ending)), None)
     try:
-        if opener:
+        if path.endswith(".zst"):
+            data = unzstd.unpack(data, UNPACKED_LIMIT)
+        elif opener:
             with opener(io.BytesIO(data)) as unpacked:
                 data = unpacked.read(UNPACKED_LIMIT)
-    except (lzma.LZMAError, zlib.error, OSError, EOFError) as error:
+    except unzstd.MissingError as error:
+        raise UnsupportedError(
+            f"{path} is packed with zstd, which nothing on this machine can unpack",
+            cause=str(error),
+            hint=f"install {unzstd.LIBRARY}; or whoever makes the repository: createrepo_c --general-compress-type=gz",
+        ) from error
+    except (lzma.LZMAError, zlib.error, OSError, EOFError, ValueError) as error:
         raise TrustError(f"{path} cannot be unpacked", cause=str(error)) from error
     return data.decode(errors="replace")
-
-
-def _unpacked_by_zstd(data: bytes, path: str, *, host: Host) -> str:
-    """Let the machine's own zstd unpack: Python has none before 3.14."""
-    answer = host.run(Command(("zstd", "-dcq", f"--memory={UNPACKED_LIMIT >> 20}MB"), stdin=data, timeout=60.0))
-    if answer.ok:
-        return answer.stdout[:UNPACKED_LIMIT]
-    if answer.exit_code == 127:
-        raise UnsupportedError(
-            f"{path} is packed with zstd, and this machine has no program for that",
-            hint="install zstd; whoever makes the repository can choose otherwise: "
-            "createrepo_c --general-compress-type=gz",
-        )
-    raise TrustError(f"{path} cannot be unpacked", cause=answer.tail())

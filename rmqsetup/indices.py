@@ -226,6 +226,7 @@ def _read_mirror(mirror: str, query: Query, *, repository: Repository, host: Hos
         found = read(base, query, repository=repository, host=host, until=until)
     except TrustError as error:
         error.looked_at = (*error.looked_at, shown(base))
+        error.hint = error.hint or "do not install from this source until it is clear why"
         raise
     return replace(found, mirror=mirror)
 
@@ -246,7 +247,7 @@ def _read_rpm(base: str, query: Query, *, repository: Repository, host: Host, un
 def _read_deb(base: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
     release = parse_release(_signed_release(base, query.key, host=host, until=until))
     check_dates(release, datetime.now(tz=timezone.utc))
-    texts = [fetch_listed(base, entry, until=until, host=host) for entry in _wanted_files(release, repository)]
+    texts = [fetch_listed(base, entry, until=until) for entry in _wanted_files(release, repository)]
     return Survey(
         source_id=query.source_id,
         repository=repository,

@@ -36,7 +36,7 @@ def read(base: str, key: Key, *, host: Host, until: float) -> tuple[datetime, st
             raise
         raise TrustError("the repository is not signed", cause="it has no repodata/repomd.xml.asc") from error
     signed = verify_detached(repomd, signature, key=key, host=host)
-    return signed.signed_at, fetch_listed(base, primary(signed.payload), until=until, host=host)
+    return signed.signed_at, fetch_listed(base, primary(signed.payload), until=until)
 
 
 def primary(repomd: bytes) -> IndexFile:

@@ -24,7 +24,19 @@ LAYERS = (
     ("__init__", "version", "host", "finding", "errors"),
     ("steps", "catalog", "managers", "services", "probes", "openpgp", "tarball"),
     (
-        *("detect", "guard", "resolve", "plan", "keys", "indices", "index_files", "repodata", "export", "upgrade"),
+        *(
+            "detect",
+            "guard",
+            "resolve",
+            "plan",
+            "keys",
+            "indices",
+            "index_files",
+            "repodata",
+            "unzstd",
+            "export",
+            "upgrade",
+        ),
         *(
             "cellar",
             "codec",

@@ -59,10 +59,8 @@ class Zypper:
         return rpm.parse_list(text)
 
     def refresh(self, lock_timeout: int) -> Command:
-        """Fetch indices, with the keys that .repo files name as files: those must be proven; any other ends it."""
-        run = _zypper("refresh", lock_timeout=lock_timeout, timeout=REFRESH_SECONDS)
-        trusting = rpm.script("trusting", REPOSITORIES, "--", *run.argv, timeout=run.timeout)
-        return replace(trusting, env=run.env, busy=run.busy, weighed=True)
+        """Fetch indices; one that is signed by a key which rpm does not trust ends it."""
+        return replace(_zypper("refresh", lock_timeout=lock_timeout, timeout=REFRESH_SECONDS), weighed=True)
 
     def simulate(self, wish: Wish) -> Command:
         """Ask with `--dry-run`; holds are left to who reads the answer.
@@ -104,8 +102,10 @@ class Zypper:
         return _zypper("addlock", *names, lock_timeout=0)
 
     def release(self, names: tuple[str, ...]) -> Command:
-        """Remove locks."""
-        return _zypper("removelock", *names, lock_timeout=0)
+        """Remove locks, and their file with the last of them."""
+        run = _zypper("removelock", *names, lock_timeout=0)
+        script = rpm.script("emptied", LOCKS, "--", *run.argv, timeout=run.timeout)
+        return replace(script, env=run.env, busy=run.busy)
 
     def explain(self, result: Result, uris: tuple[str, ...] = ()) -> RmqsetupError:
         """Say why zypper failed, in the family of the cause."""

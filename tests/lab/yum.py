@@ -171,20 +171,18 @@ def configuration() -> str:
     return "\n".join(stanzas)
 
 
-def start(
-    lab: Lab, trust: Trust, name: str, *, real: bool = False, one_key: bool = False, over: tuple[Layer, ...] = ()
-) -> Yum:
-    """Boot an isolated machine of a flavour, and serve it small or real packages; it is not configured for them.
+def start(lab: Lab, trust: Trust, name: str, *, over: tuple[Layer, ...] = (), **wishes: bool) -> Yum:
+    """Boot an isolated machine of a flavour, and serve it small packages; it is not configured for them.
 
-    With `one_key` the packages' key signs indices too, as on a mirror of one's own. `over` are more layers, topmost
-    first.
+    Wishes are `real` for real packages, `one_key` for indices that are signed by the packages' key, as on a mirror of
+    one's own, and `old` for a distribution that has an old RabbitMQ. `over` are more layers, topmost first.
     """
     flavour = rpm_roots.flavour(name)
     packages = rpms.layer(lab, flavour.suite, trust)
     layers = rpm_roots.layers(lab, flavour, packages, trust)
     machine = lab.machine(flavour.suite, layers=(*over, *layers), isolated=True)
-    stock = YumStock(trust, packages, real=real, one_key=one_key)
-    return Yum(machine, stock, SystemStock(trust, packages))
+    old = wishes.pop("old", False)
+    return Yum(machine, YumStock(trust, packages, **wishes), SystemStock(trust, packages, old=old))
 
 
 def indexed(prefix: str, folder: Path, trust: Trust, key: Key) -> Content:
