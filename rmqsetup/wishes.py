@@ -218,7 +218,7 @@ def _service(facts: Facts, request: Request, its: Layout) -> Service:
         its.service,
         enabled=None if idle else request.enable,  # brew services registers nothing without starting it
         running=True if request.start else None,
-        newer_than=(*files, stamp(its.server), stamp(its.erlang)),
+        newer_than=tuple(dict.fromkeys((*files, stamp(its.server), stamp(its.erlang)))),
         prefix=its.prefix,
     )
 

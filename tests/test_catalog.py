@@ -327,6 +327,7 @@ def test_rows_were_tried_as_they_say():
         expected = {
             catalog.Tested.MACHINE: tried["recorded"],
             catalog.Tested.RECORDED: tried["recorded"],
+            catalog.Tested.LAB: tried["recorded"],
             catalog.Tested.COMPOSED: tried["composed"],
         }
         assert row.tested is catalog.Tested.NONE or f'"row": "{row.id}"' in expected[row.tested], row.id

@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 
 class Tested(Enum):
-    """How a distribution was tried: for real, with a machine's recorded answers, with composed ones, or not at all."""
+    """How a distribution was tried: for real, with a machine's recorded answers, with composed ones, or not at all.
+
+    `LAB` is its real package manager on another's userland, with packages made for that.
+    """
 
     MACHINE = "machine"
     RECORDED = "recorded"
+    LAB = "lab"
     COMPOSED = "composed"
     NONE = "none"
 
