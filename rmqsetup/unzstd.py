@@ -39,10 +39,12 @@ def _by_library(data: bytes, limit: int) -> bytes:
     size = int(library.ZSTD_DStreamOutSize())
     room = ctypes.create_string_buffer(size)
     given = _Buffer(ctypes.cast(source, ctypes.c_void_p), len(data), 0)
+    taken = _Buffer(ctypes.cast(room, ctypes.c_void_p), size, 0)
     found = bytearray()
     try:
-        while given.at < given.size and len(found) < limit:
-            taken = _Buffer(ctypes.cast(room, ctypes.c_void_p), size, 0)
+        # a room that was filled to its brim may not have been all
+        while (given.at < given.size or taken.at == size) and len(found) < limit:
+            taken.at = 0
             code = library.ZSTD_decompressStream(stream, ctypes.byref(taken), ctypes.byref(given))
             if library.ZSTD_isError(code):
                 raise ValueError(library.ZSTD_getErrorName(code).decode())

@@ -89,9 +89,10 @@ class Dnf:
         stops a node that runs and starts it again, by its own scriptlets.
         """
         purges = (False, True) if wish.install and wish.purge else (bool(wish.purge),)
-        return tuple(
-            rpm.transact(wish, _dnf("-y", *words), purge=purge)
-            for purge, words in zip(purges, _words(wish), strict=True)
+        runs = zip(purges, _words(wish), strict=True)
+        return (
+            *(rpm.transact(wish, _dnf("-y", *words), purge=purge) for purge, words in runs),
+            *rpm.doomed(wish),
         )
 
     def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself

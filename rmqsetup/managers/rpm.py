@@ -12,6 +12,7 @@ from importlib.resources import files
 from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Present, State, Wish
+from rmqsetup.managers.layout import RPM
 
 TRANSACTION_SECONDS = 1800.0
 """Deadline of a whole transaction: slow links and slow disks are no failure."""
@@ -57,6 +58,12 @@ def again(wish: Wish, command: Command, *, joint: str) -> Command:
     """
     run = script("again", joint, *_names(wish), "--", *command.argv, timeout=command.timeout)
     return replace(run, env=command.env, busy=command.busy, weighed=True)
+
+
+def doomed(wish: Wish) -> tuple[Command, ...]:
+    """Delete the data of a server that goes, where a wish that keeps something does not keep them: rpm never does."""
+    gone = [path for path in RPM.kept if path not in wish.keep] if wish.keep and RPM.server in wish.purge else []
+    return (Command(("rm", "-rf", "--", *gone)),) if gone else ()
 
 
 def parse_list(text: str) -> tuple[Present, ...]:

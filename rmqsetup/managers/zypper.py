@@ -84,8 +84,7 @@ class Zypper:
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install and remove in one transaction. No scriptlet of these packages starts a service."""
         run = _zypper(*_words(wish), lock_timeout=wish.lock_timeout, timeout=rpm.TRANSACTION_SECONDS)
-        installs = rpm.transact(wish, run, purge=False) if wish.install else None
-        return (installs or rpm.transact(wish, run, purge=True),)
+        return rpm.transact(wish, run, purge=not wish.install), *rpm.doomed(wish)
 
     def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself
         """Remove older versions that a cut transaction left beside the newer ones."""
