@@ -31,6 +31,12 @@ def mirror(team):
     return ("--source", f"mirror={URL}", "--key", "/root/key.asc", "--fingerprint", key.fingerprint)
 
 
+def with_unit(machine):
+    """Give a machine the unit that the small packages have not."""
+    machine.write(f"/usr/lib/systemd/system/{SERVER}.service", UNIT)
+    machine.run("systemctl", "daemon-reload", check=True)
+
+
 def versions(machine, *names):
     asked = machine.run("rpm", "-q", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\\n", *names).stdout
     return dict(line.split() for line in asked.splitlines() if "not installed" not in line)
@@ -80,6 +86,27 @@ def test_from_a_mirror_to_a_message_and_back(start_rpm, tool, flavour):
     assert machine.exists("/var/lib/rabbitmq/.erlang.cookie"), "data are kept"
 
 
+@pytest.mark.parametrize("flavour", ["fedora43", "leap16"])
+def test_the_script_ends_where_install_ends_and_again_changes_nothing(start_rpm, tool, flavour):
+    team = start_rpm(flavour, one_key=True, over=tool.layers())
+    machine, wish = team.machine, (*mirror(team), "--no-start", "--rabbitmq", OLDER[0])
+    with_unit(machine)
+    script = rmqsetup(machine, "plan", "--as", "sh", *wish).stdout
+    machine.write("/root/broker.sh", script)
+    done = machine.run("sh", "/root/broker.sh", check=True)
+    assert "==> install" in done.stdout
+    assert versions(machine, SERVER, "erlang") == {SERVER: rpms.OLDER[0], "erlang": rpms.NOW[1]}
+    assert "nothing to do" in rmqsetup(machine, "install", *wish, "--no-verify", "--yes").stdout.lower()
+    before = team.snapshot()
+    assert machine.run("sh", "/root/broker.sh", check=True).stdout == ""
+    assert before.differences(team.snapshot()) == ()
+    newer = rmqsetup(machine, "plan", "--as", "sh", *wish[:-1], NOW[0]).stdout
+    machine.write("/root/newer.sh", newer)
+    refused = machine.run("sh", "/root/newer.sh")
+    assert refused.exit_code == 1, "what is held stays as it is"
+    assert versions(machine, SERVER) == {SERVER: rpms.OLDER[0]}
+
+
 # ---- when it is not
 
 
@@ -87,8 +114,7 @@ def test_from_a_mirror_to_a_message_and_back(start_rpm, tool, flavour):
 def team(request, lab, rpm_trust, tool):
     """One machine of each kind for all, with a distribution that has an old RabbitMQ."""
     served = yum.start(lab, rpm_trust, request.param, over=tool.layers(), one_key=True, old=True)
-    served.machine.write(f"/usr/lib/systemd/system/{SERVER}.service", UNIT)  # the small packages have none
-    served.machine.run("systemctl", "daemon-reload", check=True)
+    with_unit(served.machine)
     yield served
     served.close()
     lab.remove(served.machine)
