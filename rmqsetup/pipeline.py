@@ -31,6 +31,7 @@ from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.trust import Trust
 from rmqsetup.wishes import DATA, Ours, Retirement, build
 
 
@@ -90,11 +91,13 @@ def ours(receipts: tuple[Receipt, ...]) -> Ours:
     trees = [entry.step for entry in entries if isinstance(entry.step, Archive)]
     made = (*(file.directories for file in files), *(tree.directories for tree in trees))
     marks = [entry.inverse for entry in entries if isinstance(entry.inverse, Packages)]
+    trust = [entry.inverse for entry in entries if isinstance(entry.inverse, Trust)]
     return Ours(
         digests=tuple(dict.fromkeys(file.wanted_digest for file in files)),
         holds=tuple(dict.fromkeys(name for inverse in marks for name in inverse.release)),
         directories=tuple(dict.fromkeys(directory for each in made for directory in each)),
         paths=tuple(dict.fromkeys(file.path for file in files)),
+        trusted=tuple(dict.fromkeys(each.fingerprint for each in trust if not each.trusted)),
     )
 
 

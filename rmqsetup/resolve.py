@@ -65,7 +65,7 @@ class _Case:
     def is_own(self, origin: str) -> bool:
         """Whether a package's origin or maker is the distribution itself, or what it is made from."""
         named = origin.casefold().startswith((self.row.family, self.facts.os.id or self.row.family))
-        return named or origin.startswith(self.row.vendors or ("\0",)) or origin in self.repositories
+        return named or origin.startswith(self.row.vendors) or origin in self.repositories
 
     def own(self, *packages: str) -> str:
         """Return the version that the distribution itself offers, as far as its lists were fetched."""

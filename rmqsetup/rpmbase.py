@@ -36,10 +36,14 @@ NOTHING = Rpm()
 
 
 def look(host: Host, its: RepoFiles, *, offers: bool, fetch: bool = False) -> Rpm:
-    """Look at a host; one command, and another for what is offered. `fetch` lets the manager fetch lists for that."""
+    """Look at a host; one command, and another for what is offered.
+
+    `fetch` lets the manager fetch lists for that, unless RabbitMQ is there already: then the lists it has will do.
+    """
     packages, architecture = _packages(host, its)
     sources, unreadable = _sources(host, its)
     found = Rpm(packages, architecture, sources, unreadable)
+    fetch = fetch and all(package.name != its.layout.server for package in packages)
     return replace(found, candidates=_candidates(host, its, sources, fetch=fetch)) if offers else found
 
 

@@ -40,8 +40,8 @@ _UNLIMITED = (
 class Ours:
     """What earlier runs left on this machine.
 
-    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, and
-    `settings`, the text of our settings file as it is now.
+    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, fingerprints of keys that
+    rpm trusts because of us, and `settings`, the text of our settings file as it is now.
     """
 
     digests: tuple[str, ...] = ()
@@ -49,6 +49,7 @@ class Ours:
     directories: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     settings: str = ""
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def build(
 
 
 def _sources(resolution: Resolution, request: Request, ours: Ours) -> tuple[Step, ...]:
-    """Write key and sources; what an earlier run wrote for another source goes."""
+    """Write key and sources; what an earlier run wrote, and let rpm trust, for another source goes."""
     if resolution.layout.prefix or (resolution.source == "installed" and request.source != "distro"):
         return ()
     its, key = sources(resolution.distribution.manager), resolution.key
@@ -97,8 +98,12 @@ def _sources(resolution: Resolution, request: Request, ours: Ours) -> tuple[Step
         File(path, expect=ours.digests, early=True) for path in ours.paths if its.is_ours(path) and path not in current
     )
     written = tuple(File(path, text.encode(), expect=ours.digests, early=True) for path, text in texts)
-    trusted = (Trust(key.fingerprint, keyring, lock_timeout=request.lock_timeout),) if key and its.form == "rpm" else ()
-    return (*removals, *written, *trusted)
+    wanted = (key.fingerprint,) if key and its.form == "rpm" else ()
+    trust = tuple(
+        Trust(each, keyring, trusted=each in wanted, lock_timeout=request.lock_timeout)
+        for each in dict.fromkeys((*wanted, *ours.trusted))
+    )
+    return (*removals, *written, *trust)
 
 
 def _retired(retired: tuple[Retirement, ...]) -> tuple[Step, ...]:

@@ -117,6 +117,17 @@ def test_a_hold_is_seen_however_it_is_written(line):
     assert not any(each.held for each in rpm.parse_list("\n".join(text.splitlines()[:-1]) + packages))
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_how_far_it_is_is_read_from_what_it_prints(flavour):
+    told = answer(flavour, "install", "install", Wish(install=OLDER))
+    lines = (*told.stdout.splitlines(), *told.stderr.splitlines())
+    percents = [found[0] for line in lines if (found := rpm.parse_progress(line))]
+    assert percents[:3] == sorted(percents[:3])
+    assert percents[2] == 99
+    assert percents[-1] == 200
+    assert len(percents) == 6
+
+
 # ---- what would happen
 
 

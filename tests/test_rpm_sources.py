@@ -267,6 +267,14 @@ def test_a_mirror_gives_exact_versions_from_its_own_repositories(name):
     assert packages.signers == (FINGERPRINT[-16:],)
 
 
+def test_another_source_takes_trust_back_from_the_key_of_the_one_before():
+    facts, old = look("rocky-10-with-its-own"), "B" * 40
+    for request, wanted in ((MIRROR, {FINGERPRINT: True, old: False}), (Request(source="distro"), {old: False})):
+        resolution = resolve(facts, request, load(), Asking())
+        plan = wishes.build(resolution, facts, request, ours=Ours(trusted=(old,)))
+        assert {step.fingerprint: step.trusted for step in plan.steps if isinstance(step, Trust)} == wanted
+
+
 def test_a_mirror_without_erlang_takes_the_distributions_where_it_fits():
     facts = look("rocky-9-bare")
     with pytest.raises(UnsupportedError, match="no Erlang"):

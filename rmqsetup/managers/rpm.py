@@ -130,6 +130,29 @@ def explain_trust(result: Result) -> RmqsetupError:
     return ManagerError("rpm's trust in a key could not be changed", cause=result.tail(), hint=hint)
 
 
+_VERB = r"(?P<verb>Installing|Upgrading|Downgrading|Reinstalling|Removing|Erasing|Cleanup)"
+_PART = r"(?P<part>\d+)/(?P<of>\d+)"
+_PROGRESS = (  # of dnf 4, dnf 5 and zypper
+    re.compile(rf"^  {_VERB} *: (?P<name>\S+) +{_PART}$"),
+    re.compile(rf"^\[{_PART}\] {_VERB} (?P<name>\S+)"),
+    re.compile(rf"^\({_PART}\) {_VERB}: (?P<name>\S+)"),
+    re.compile(rf"^\({_PART}\): (?P<name>\S+\.rpm)"),
+    re.compile(rf"^\[{_PART}\] (?P<name>\S+-\d+:\S+)"),
+    re.compile(rf"^Retrieving: (?P<name>\S+) .*\({_PART}\)"),
+)
+
+
+def parse_progress(line: str) -> tuple[float, str] | None:
+    """Return percent and words of a line that counts packages: to 100 the download, to 200 the rest."""
+    match = next((found for pattern in _PROGRESS if (found := pattern.match(line))), None)
+    if match is None:
+        return None
+    fields = match.groupdict()
+    percent = 100.0 * int(fields["part"]) / max(int(fields["of"]), 1)
+    verb = fields.get("verb")
+    return (100.0 + percent, f"{verb} {fields['name']}") if verb else (min(percent, 99.0), fields["name"])
+
+
 def _names(wish: Wish) -> tuple[str, ...]:
     return tuple(f"{p.name}={p.version}" if p.version else p.name for p in wish.install)
 
