@@ -12,7 +12,7 @@ from rmqsetup import guard, keys, pairing, releases
 from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Tested
 from rmqsetup.catalog.rows import Citation
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
-from rmqsetup.facts import Facts, Init, Privilege
+from rmqsetup.facts import Facts, Privilege
 from rmqsetup.host import Command, Host, Kind
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
@@ -22,9 +22,6 @@ from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
 from rmqsetup.resolve import ERLANG, place
 from rmqsetup.version import upstream
-
-TREE = "rabbitmq_server-"
-"""What the folder of a release is named with."""
 
 _AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"
 _TWO = "RabbitMQ is installed as a package, too: two nodes need different names and ports"
@@ -74,8 +71,8 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     Raises `UnsupportedError` when the wish is not to be had, `NetworkError` when an archive does not arrive,
     `TrustError` when one is not what it should be.
     """
-    case = _Case(facts, request, catalog, host, cache, _placed(facts, catalog))
-    _refuse_service(case)
+    case = _Case(facts, request, catalog, host, cache, placed(facts, catalog))
+    refuse_service(facts, request)
     _refuse_place(case)
     here = installed(host, case.prefix)
     key = _key(case)
@@ -90,7 +87,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     server = given or (None if here == version else _published(case, version, key))
     erlang = _fetched(next(each for each in erlangs if each.version == pair.erlang), case)
     return Resolution(
-        _row(case),
+        row(facts, case.place),
         "archive",
         version,
         upstream(pair.erlang),
@@ -109,10 +106,10 @@ def installed(host: Host, prefix: str) -> str:
     """Return the release that is in use below a prefix, empty where there is none."""
     link = host.peek(f"{prefix}/current")
     name = link.target if link and link.kind is Kind.LINK else ""
-    return upstream(name.removeprefix(TREE)) if name.startswith(TREE) else ""
+    return upstream(name.removeprefix(releases.SERVER)) if name.startswith(releases.SERVER) else ""
 
 
-def _placed(facts: Facts, catalog: Catalog) -> Placement | None:
+def placed(facts: Facts, catalog: Catalog) -> Placement | None:
     """Return the row of a machine, None where it has none: an archive needs no distribution that we know."""
     try:
         return place(facts, catalog)
@@ -120,18 +117,18 @@ def _placed(facts: Facts, catalog: Catalog) -> Placement | None:
         return None
 
 
-def _row(case: _Case) -> Distribution:
+def row(facts: Facts, place: Placement | None) -> Distribution:
     """Return the machine's row, made up where the catalog has none."""
-    if case.place:
-        return case.place.distribution
-    os = case.facts.os
+    if place:
+        return place.distribution
+    os = facts.os
     return Distribution(
         id=os.id,
-        name=os.pretty or os.name or case.facts.kernel,
+        name=os.pretty or os.name or facts.kernel,
         family=os.id,
         version=os.version_id,
         codename=os.codename,
-        manager=case.facts.manager,
+        manager=facts.manager,
         end_of_life="",
         ended=False,
         rabbitmq="",
@@ -144,16 +141,18 @@ def _row(case: _Case) -> Distribution:
     )
 
 
-def _refuse_service(case: _Case) -> None:
-    if case.request.archive.service != "systemd":
+def refuse_service(facts: Facts, request: Request) -> None:
+    """Raise `UnsupportedError` where what is to look after the node is not here, or is nothing of this user's."""
+    name = request.archive.service
+    if name in ("", "none"):
         return
-    if case.facts.init is not Init.SYSTEMD:
+    if facts.init.value != name:
         raise UnsupportedError(
-            "there is no systemd here to look after the node",
-            cause=case.facts.service_note,
+            f"there is no {name} here to look after the node",
+            cause=facts.service_note or f"services are looked after by {facts.init.value}",
             hint="leave out --service, and the node is started without one",
         )
-    if case.is_root:
+    if facts.privilege is Privilege.ROOT:
         raise UnsupportedError(
             "a unit of the user root is not a service of the machine",
             hint="run it as the user whom the broker is to belong to; for a service of the machine install packages: "
@@ -245,12 +244,17 @@ def _existing(case: _Case) -> Erlang | None:
     """Return the Erlang below the prefix, or the one that a shell finds."""
     found = case.host.run(Command(("sh", "-c", "command -v erl"))).stdout.strip()
     for path in (f"{case.prefix}/erlang/bin/erl", found):
-        if not path.startswith("/"):
-            continue
-        answer = case.host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
-        if answer.ok and answer.stdout.strip():
-            return Erlang(answer.stdout.strip(), folder=path.rpartition("/")[0])
+        if version := erlang_of(case.host, path):
+            return Erlang(version, folder=path.rpartition("/")[0])
     return None
+
+
+def erlang_of(host: Host, path: str) -> str:
+    """Return the version that the `erl` at a full path tells of itself, empty where none does."""
+    if not path.startswith("/"):
+        return ""
+    answer = host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
+    return answer.stdout.strip() if answer.ok else ""
 
 
 def _prebuilt(case: _Case) -> tuple[Erlang, ...]:

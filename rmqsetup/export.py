@@ -77,10 +77,15 @@ def render(preview: Preview, form: str) -> str:
             f"only what installs can be exported, and this plan is to {preview.plan.title}",
             hint="rmqsetup undo and rmqsetup uninstall know from the receipts what to take back on this machine",
         )
-    if any(isinstance(step, Packages) and step.prefix for step in preview.plan.steps):
+    if its := preview.plan.layout.prefix:
+        brew = preview.plan.layout.manager == "brew"
+        title, other = f"a broker below {its}", f"packages: rmqsetup plan --source distro --as {form}"
+        if brew:
+            title, other = "Homebrew", "Homebrew alone: brew install rabbitmq"
         raise UnsupportedError(
-            "a plan for Homebrew cannot be written down in another form",
-            hint="rmqsetup install does it on the machine itself; for Homebrew alone: brew install rabbitmq",
+            f"a plan for {title} cannot be written down as {form}",
+            hint="rmqsetup install --yes with the same words does it on the machine itself; --as json writes this very "
+            f"plan; for {other}",
         )
     return _FORMS[form](preview.plan)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rmqsetup.apply import Report, Watcher, apply
+from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
@@ -40,8 +41,8 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
-    facts = detect(host, brew=request.source == "brew", fetch=request.source != "archive")
-    if request.source == "archive":
+    facts = detect(host, brew=request.source == "brew", fetch=request.source not in BELOW)
+    if request.source in BELOW:
         return _below_prefix(host, facts, request, left=ours(_readable(state)))
     if fresh:
         brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
@@ -76,11 +77,11 @@ def ask(host: Host) -> Ask:
 
 def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> Report:
     """Apply a plan under the lock, with a journal."""
-    began = time.time()
+    began = time.monotonic()
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host, plan, since=began)
+        _tell_why(report.error, host, plan, since=_clock(host) - (time.monotonic() - began))
     return report
 
 
@@ -158,6 +159,12 @@ def _tell_why(error: RmqsetupError, host: Host, plan: Plan, *, since: float) -> 
     error.hint = remedy(host, words, layout) or error.hint
 
 
+def _clock(host: Host) -> float:
+    """Return the time of a host in seconds since the epoch: its logs go by its own clock, which need not be ours."""
+    told = host.run(Command(("date", "+%s"), timeout=10)).stdout.strip()
+    return float(told) if told.isascii() and told.isdigit() else time.time()
+
+
 def prefix_in_use(state: Path) -> str:
     """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
     entries = [entry.step for receipt in standing(_readable(state)) for entry in receipt.entries]
@@ -165,11 +172,14 @@ def prefix_in_use(state: Path) -> str:
 
 
 def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:
-    """Return the plan of an install from archives."""
-    from rmqsetup import archives
+    """Return the plan of an install below a prefix."""
+    from rmqsetup import archives, rootless
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup" / "archives"
-    resolution = archives.resolve(facts, request, load(), host=host, cache=cache)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup"
+    if request.source == "user":
+        resolution = rootless.resolve(facts, request, load(), host=host, cache=cache / "unpacked")
+    else:
+        resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
     name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
     user = User(name, group, home)
     settings = host.read(resolution.layout.settings)

@@ -288,14 +288,15 @@ def test_a_failed_start_names_its_own_log(name):
     assert words in step.explain(Result(Command(("x",)), 1)).hint
 
 
-@pytest.mark.parametrize("name", ["script", "systemd-user"])
+@pytest.mark.parametrize("name", ["script", "systemd-user", "launchd-agent"])
 def test_every_service_manager_says_what_it_runs(name):
     its = service_manager(name)
     commands = (its.show("/p"), its.start("/p"), its.stop("/p"), *its.restart("/p"), its.log("/p"))
     assert all(command.argv for command in commands)
     assert {*its.enable("/p"), *its.disable("/p"), *its.reload()} == set() or name == "systemd-user"
     assert not its.parse("").running
-    assert service_manager("script").parse("12 1700000000\n").since == 1.7e9
+    assert service_manager("script").parse("now=1700000100\nprocess 12 since 1700000000\n").since == 1.7e9
+    assert service_manager("script").parse("now=1700000100\nprocess 12 for 01:40\n").words == "process 12"
 
 
 def test_settings_that_are_not_spoken_of_stay(shelf):

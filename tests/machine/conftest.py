@@ -12,10 +12,13 @@ import pytest
 from lab import archive, debs, mirror, roots, yum
 from lab.laboratory import Lab, Layer
 from lab.machines import Machine
+from lab.state import MachineState
 from lab.tool import Tool
 from lab.trust import Trust
 
 pytest.register_assert_rewrite("broker")
+
+from broker import take_back  # noqa: E402 - its assertions are to be rewritten
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +84,33 @@ def serve(trust: Trust) -> Iterator[Callable[..., mirror.Team]]:
     yield start
     for team in serving:
         team.close()
+
+
+@pytest.fixture(scope="module")
+def before(machine: Machine, servers: object) -> MachineState:  # noqa: ARG001 - the machine knows their names
+    """The `machine` of a module as it was, with the `servers` of the module about it."""
+    return machine.snapshot()
+
+
+@pytest.fixture
+def given_back(machine: Machine, before: MachineState) -> Iterator[None]:  # noqa: ARG001 - looked at before a test
+    """Let a test that failed spoil no other."""
+    yield
+    take_back(machine)
+
+
+@pytest.fixture
+def team(servers: tuple[mirror.Team, mirror.Mirror]) -> Iterator[mirror.Team]:
+    """Team RabbitMQ's mirrors, in order again afterwards."""
+    yield servers[0]
+    servers[0].repair()
+
+
+@pytest.fixture
+def own(servers: tuple[mirror.Team, mirror.Mirror]) -> Iterator[mirror.Mirror]:
+    """Somebody's own mirror, in order again afterwards."""
+    yield servers[1]
+    servers[1].repair()
 
 
 @pytest.fixture(scope="session")
