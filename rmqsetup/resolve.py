@@ -7,6 +7,7 @@ is in `wishes`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from rmqsetup import guard, homebrew, pairing
@@ -54,7 +55,7 @@ class _Case:
 
     @property
     def repositories(self) -> tuple[str, ...]:
-        """What its package manager calls those repositories that are not for RabbitMQ alone, where they have names."""
+        """Patterns of what its package manager calls the repositories that are not for RabbitMQ alone."""
         return tuple(name for source in self.facts.sources if source.own and source.enabled for name in source.names)
 
     @property
@@ -65,7 +66,9 @@ class _Case:
     def is_own(self, origin: str) -> bool:
         """Whether a package's origin or maker is the distribution itself, or what it is made from."""
         named = origin.casefold().startswith((self.row.family, self.facts.os.id or self.row.family))
-        return named or origin.startswith(self.row.vendors) or origin in self.repositories
+        return (
+            named or origin.startswith(self.row.vendors) or any(fnmatchcase(origin, each) for each in self.repositories)
+        )
 
     def own(self, *packages: str) -> str:
         """Return the version that the distribution itself offers, as far as its lists were fetched."""

@@ -6,6 +6,7 @@ What the rest of a machine is, and what runs there, is looked at by `detect`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from rmqsetup import catalog
@@ -13,7 +14,7 @@ from rmqsetup.catalog import leftovers
 from rmqsetup.facts import Candidate, InstalledPackage
 from rmqsetup.host import Command, Host
 from rmqsetup.managers import rpm
-from rmqsetup.managers.repo_files import Listed, RepoFiles
+from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.version import Version
 
@@ -88,12 +89,12 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """Return the newest version of each package in the repositories that are not for RabbitMQ alone."""
     names = (its.layout.server, *its.layout.runtimes)
-    own = {name: source for source in sources if source.own and source.enabled for name in source.names}
+    own = [(name, source) for source in sources if source.own and source.enabled for name in source.names]
     offers = its.parse_offers(host.run(its.offers(names, fetch=fetch)).stdout)
-    best: dict[str, Listed] = {}
-    for offer in (each for each in offers if each.repository in own):
-        if offer.name not in best or Version(best[offer.name].version) < Version(offer.version):
-            best[offer.name] = offer
-    return tuple(
-        Candidate(offer.name, offer.version, offer.repository, own[offer.repository].uris[0]) for offer in best.values()
-    )
+    best: dict[str, Candidate] = {}
+    for offer in offers:
+        source = next((source for name, source in own if fnmatchcase(offer.repository, name)), None)
+        older = best.get(offer.name)
+        if source and (older is None or Version(older.version) < Version(offer.version)):
+            best[offer.name] = Candidate(offer.name, offer.version, offer.repository, source.uris[0])
+    return tuple(best.values())

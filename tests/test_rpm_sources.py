@@ -205,7 +205,7 @@ def test_a_file_of_others_is_read_and_a_section_can_be_taken_out():
     its = sources("dnf")
     fedora, old = its.parse_sources("/x.repo", MIXED)
     assert (fedora.names, fedora.line, fedora.signed_by) == (
-        ("fedora", "Fedora $releasever"),
+        ("fedora", "Fedora *"),
         2,
         "file:///etc/k1 file:///etc/k2",
     )

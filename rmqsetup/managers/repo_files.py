@@ -80,7 +80,7 @@ class RepoFiles:
             if urls:
                 enabled = fields.get("enabled", "1").lower() in ("1", "yes", "true", "on")
                 key = fields.get("gpgkey", "")
-                names = tuple(dict.fromkeys((name, fields.get("name") or name)))
+                names = tuple(dict.fromkeys(map(_pattern, (name, fields.get("name") or name))))
                 found.append(ConfiguredSource(file, line, enabled, ("rpm",), urls, (), signed_by=key, names=names))
         return tuple(found)
 
@@ -113,6 +113,11 @@ def _stanza(served: Served, keyring: str) -> str:
         f"pkg_gpgcheck=1\ngpgkey=file://{keyring}\nsslverify=1\npriority={PRIORITY}\nmodule_hotfixes=1\n"
         "skip_if_unavailable=0\nmetadata_expire=300\nautorefresh=1\ntype=rpm-md\n"
     )
+
+
+def _pattern(name: str) -> str:
+    """Return a shell pattern of a name as its manager says it: with variables such as $releasever filled in."""
+    return re.sub(r"\$(\w+|\{[^}]*\})", "*", name.replace("[", "[[]"))
 
 
 def _sections(text: str) -> list[tuple[int, str, dict[str, str]]]:

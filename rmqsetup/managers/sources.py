@@ -15,9 +15,9 @@ from rmqsetup.managers.layout import Layout
 class ConfiguredSource:
     """One entry of a source list or .repo file. `signed_by` is a path, fingerprints, or an embedded key's text.
 
-    `line` is where the entry begins in `file`, from 1. `retired` is an id of the catalog's retired
-    sources, empty for every other; who reads the lists fills it in. `names` are what its manager calls it, where
-    repositories have names: first the id, then the title; `own` says that it is not one of those for RabbitMQ alone.
+    `line` is where the entry begins in `file`, from 1. `retired` is an id of the catalog's retired sources, empty for
+    every other; who reads the lists fills it in. `names` are patterns of what its manager calls it, where repositories
+    have names: first the id, then the title; `own` says that it is not one of those for RabbitMQ alone.
     """
 
     file: str
