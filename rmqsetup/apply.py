@@ -15,6 +15,7 @@ from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal
 from rmqsetup.steps import Change, Phase, Step
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.trust import Trust
 
 
 class Status(Enum):
@@ -183,7 +184,7 @@ class _Run:
 
     def _patiently(self, command: Command) -> Result:
         """Run a command, again and again while somebody else holds its lock, up to the step's patience."""
-        patience = self.step.lock_timeout if isinstance(self.step, Packages) else 0
+        patience = self.step.lock_timeout if isinstance(self.step, Packages | Trust) else 0
         until = time.monotonic() + patience
         while True:
             result = self.host.run(command, self.watcher.says)

@@ -32,6 +32,7 @@ STEPS = {
     "Flags": "rmqsetup.steps.flags",
     "Packages": "rmqsetup.steps.packages",
     "Service": "rmqsetup.steps.service",
+    "Trust": "rmqsetup.steps.trust",
 }
 """Every kind of step by the name it has in data, and the module it lives in."""
 

@@ -24,8 +24,9 @@ LAYERS = (
     ("__init__", "version", "host", "finding", "errors"),
     ("steps", "catalog", "managers", "services", "probes", "openpgp", "parcel", "tarball"),
     (
-        *("detect", "guard", "resolve", "plan", "keys", "indices", "export", "upgrade"),
-        *("cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos", "network", "pairing", "recipe"),
+        *("detect", "guard", "resolve", "plan", "keys", "indices", "index_files", "repodata", "unzstd"),
+        *("export", "scripted", "upgrade", "cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos"),
+        *("rpmbase", "network", "pairing", "recipe"),
         *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),

@@ -42,8 +42,9 @@ ROWS = {
 ENDED = (
     *("armbian", "bttcb1", "debian10", "debian8", "linuxmint17", "raspbian7", "raspbian8"),
     *("ubuntu14", "ubuntu16", "ubuntu2504", "ubuntu2510"),
+    *("centos7", "fedora42", "opensuse15", "oracle7", "rhel7", "scientific7"),
 )
-"""Those of apt that get no security updates any more; by their own words some are another's."""
+"""Those that get no security updates any more; by their own words some are another's."""
 
 KINDS = {
     **dict.fromkeys(("almalinux", "centos", "cloudlinux", "oracle", "rhel", "rocky", "scientific"), "rhel"),

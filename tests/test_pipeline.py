@@ -22,6 +22,8 @@ from rmqsetup.errors import ConflictError, RmqsetupError, UsageError
 from rmqsetup.host import FileState, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
+from rmqsetup.managers.apt_sources import OURS as SOURCES
+from rmqsetup.managers.apt_sources import PIN
 from rmqsetup.plan import Plan
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all
 from rmqsetup.recipe import Request
@@ -30,7 +32,7 @@ from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
-from rmqsetup.wishes import DATA, PIN, SETTINGS, SOURCES
+from rmqsetup.wishes import DATA, SETTINGS
 
 MACHINES = Path(__file__).parent / "data" / "machines"
 NAMES = sorted(folder.name for folder in MACHINES.iterdir())

@@ -42,8 +42,8 @@ def _own_row(os_release: OsRelease) -> Placement | Refusal | None:
         if codename and row.codename == codename:
             return Placement(row, f"codename {codename}", warnings=_before_release(row, os_release))
     for row in rows:
-        if row.version and row.version == os_release.version_id:
-            return Placement(row, f"VERSION_ID {row.version}")
+        if _has_version(row, os_release):
+            return Placement(row, f"VERSION_ID {os_release.version_id}")
     if len(rows) == 1:  # a rolling release, whose older snapshots name no codename
         return Placement(rows[0], f"ID {os_release.id}")
     return Refusal(
@@ -63,12 +63,17 @@ def _derived(os_release: OsRelease) -> Placement | Refusal | None:
         if base:
             return _as_derivative(made, base, f"{field} {_field(os_release, field)}", os_release)
     for base in tables.distributions():
-        if base.family == made.versions and base.version and base.version == os_release.version_id:
-            return _as_derivative(made, base, f"VERSION_ID {base.version}", os_release)
+        if base.family == made.versions and _has_version(base, os_release):
+            return _as_derivative(made, base, f"VERSION_ID {os_release.version_id}", os_release)
     return Refusal(
         f"what {_title(os_release)} is made from is not in the catalog",
         f"update rmqsetup, or {ANYWHERE}",
     )
+
+
+def _has_version(row: Distribution, os_release: OsRelease) -> bool:
+    """Whether os-release names the version of a row, or a minor one of it: 9.6 is of 9."""
+    return bool(row.version) and f"{os_release.version_id}.".startswith(f"{row.version}.")
 
 
 def _as_derivative(made: Derivative, base: Distribution, because: str, os_release: OsRelease) -> Placement:

@@ -126,8 +126,8 @@ def start_rpm(lab: Lab, rpm_trust: Trust) -> Iterator[Callable[..., yum.Yum]]:
     """Return a function that boots an RPM machine and serves it, as `yum.start`: `start_rpm("el9", real=True)`."""
     running: list[yum.Yum] = []
 
-    def begin(flavour: str, *, real: bool = False, over: tuple[Layer, ...] = ()) -> yum.Yum:
-        running.append(yum.start(lab, rpm_trust, flavour, real=real, over=over))
+    def begin(flavour: str, *, over: tuple[Layer, ...] = (), **wishes: bool) -> yum.Yum:
+        running.append(yum.start(lab, rpm_trust, flavour, over=over, **wishes))
         return running[-1]
 
     yield begin

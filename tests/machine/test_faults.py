@@ -10,10 +10,9 @@ import time
 from datetime import timedelta
 
 import pytest
-from broker import STAYS, boots, envelope, healthy, restored, rmqsetup
+from broker import HOLDER, STAYS, boots, envelope, healthy, restored, rmqsetup, running
 from lab import archive, debs, mirror
 from lab.mirror import Fault
-from lab.system import until
 
 pytestmark = [pytest.mark.machine, pytest.mark.usefixtures("given_back")]
 
@@ -21,14 +20,6 @@ BARE = ("--no-start", "--no-verify", "--no-recommends", "--yes")
 """An install of the packages alone, where the node is not the matter."""
 
 SOURCES = "/etc/apt/sources.list.d/rabbitmq.sources"
-
-HOLDER = """
-import fcntl, sys, time
-file = open(sys.argv[1], "w")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-time.sleep(float(sys.argv[2]))
-"""
 
 LISTENER = """
 import socket, time
@@ -82,18 +73,6 @@ def gone(before, machine):
     """Uninstall, and hold the machine to what it was."""
     rmqsetup(machine, "uninstall", "--yes")
     restored(before, machine)
-
-
-@contextlib.contextmanager
-def running(machine, *argv):
-    """Keep a command of a machine running that says when it is ready."""
-    command = machine.popen(*argv)
-    assert until(lambda: "held" in command.output()[0], 20), command.output()
-    try:
-        yield command
-    finally:
-        command.kill_tree()
-        command.finish()
 
 
 @contextlib.contextmanager
