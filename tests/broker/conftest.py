@@ -17,7 +17,7 @@ import pytest
 from lab import roots
 from processes import command, left
 
-from rmqsetup.broker import supplier
+from rmqsetup.broker import place, supplier
 from rmqsetup.broker.binaries import Binaries
 from rmqsetup.errors import UnsupportedError
 
@@ -45,7 +45,7 @@ def programs() -> Iterator[Binaries]:
 @pytest.fixture(scope="session", autouse=True)
 def here(programs) -> Iterator[Path]:  # noqa: ARG001 - what is fetched is not what is left behind
     """A folder of this session's brokers alone, so that what others start here is not taken for ours."""
-    folder = Path(tempfile.mkdtemp(prefix="b-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    folder = Path(tempfile.mkdtemp(prefix="b-", dir=place._temporary()))
     folder.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
