@@ -26,6 +26,7 @@ def alarm(broker: Known, resource: str = "memory") -> Iterator[None]:
         raise UsageError(f"{resource!r} is no alarm", hint=f"one of {', '.join(ALARMS)}")
     what = (Atom("resource_limit"), Atom(resource), Atom(broker.lease.node))
     broker.call("rabbit_alarm", "set_alarm", (what, []))
+    broker.call("rabbit_alarm", "get_local_alarms")  # answered behind it: every connection has been told by then
     try:
         yield
     finally:
