@@ -5,15 +5,16 @@ What is published is read by `releases`; what follows on the machine is in `pref
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rmqsetup import guard, keys, pairing, releases
-from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Tested
+from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Refusal, Tested
 from rmqsetup.catalog.rows import Citation
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
 from rmqsetup.facts import Facts, Privilege
-from rmqsetup.host import Command, Host, Kind
+from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
@@ -25,6 +26,9 @@ from rmqsetup.version import upstream
 
 _AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"
 _TWO = "RabbitMQ is installed as a package, too: two nodes need different names and ports"
+_FIT = 'path=/a/b && [ "${path##*/}" = b ] && [ "$(readlink -f /)" = / ]'
+"""What the scripts of a release and ours do that an old shell, or a readlink that is not GNU's, cannot."""
+
 _ASK = (
     'F = filename:join([code:root_dir(), "releases", erlang:system_info(otp_release), "OTP_VERSION"]),'
     "V = case file:read_file(F) of {ok, B} -> B; _ -> erlang:system_info(otp_release) end,"
@@ -73,6 +77,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     """
     case = _Case(facts, request, catalog, host, cache, placed(facts, catalog))
     refuse_service(facts, request)
+    by_hand = _by_hand(case)
     _refuse_place(case)
     here = installed(host, case.prefix)
     key = _key(case)
@@ -96,7 +101,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
         key=key,
         archives=tuple(filter(None, (server, erlang.archive))),
         erl=erlang.folder,
-        warnings=(*pair.warnings, *_warnings(case)),
+        warnings=(*pair.warnings, *_warnings(case), *by_hand),
         reasons=(*pair.reasons, *reasons, _told(erlang)),
         layout=of_archive(case.prefix),
     )
@@ -160,22 +165,52 @@ def refuse_service(facts: Facts, request: Request) -> None:
         )
 
 
+def _by_hand(case: _Case) -> tuple[str, ...]:
+    """Warn where only its user can start and stop a node, and hold the machine to what RabbitMQ's scripts need."""
+    found = case.catalog.place(case.facts.os)
+    if not isinstance(found, Refusal) or not found.by_hand:
+        return ()
+    if case.request.start:
+        raise UnsupportedError(
+            "rmqsetup cannot see whether a node runs here, so it starts none",
+            cause=found.reason,
+            hint=f"add --no-start, and start it by hand: {case.prefix}/bin/rabbitmq-server",
+        )
+    if not case.host.run(Command(("/bin/sh", "-c", _FIT), timeout=10)).ok:
+        raise UnsupportedError(
+            "the scripts of RabbitMQ do not run here",
+            cause="they need /bin/sh to be a POSIX shell, and on PATH a readlink that knows -f, as GNU's does",
+            hint="install GNU coreutils and put them first on PATH; where /bin/sh is older than POSIX, "
+            "https://www.rabbitmq.com/docs/install-solaris says what to change",
+        )
+    return (f"nothing starts or stops the node but you: {case.prefix}/bin/rabbitmq-server and rabbitmqctl shutdown",)
+
+
 def _refuse_place(case: _Case) -> None:
     """Let root write only where nobody else does: who may rename a folder on the way may lead root elsewhere."""
     if not case.is_root:
         return
     parents = (str(path) for path in (Path(case.prefix), *Path(case.prefix).parents))
     there = tuple(path for path in parents if case.host.peek(path))
-    answer = case.host.run(Command(("stat", "-L", "-c", "%u %a %n", *there)))
-    for line in answer.stdout.splitlines():
-        owner, mode, path = line.split(" ", 2)
-        writable, sticky = int(mode, 8) & 0o022, int(mode, 8) & 0o1000
-        if owner != "0" or (writable and not sticky):
-            raise UnsupportedError(
-                f"root is not to put a broker below {case.prefix}",
-                cause=f"{path} " + ("belongs to another user" if owner != "0" else "can be written by others"),
-                hint="run it as that user, or choose a folder that only root can write, such as /opt/rabbitmq",
-            )
+    answer = case.host.run(Command(("ls", "-ldLn", *there)))  # stat has other options on every system
+    if doubt := next(_doubts(answer, len(there)), ""):
+        raise UnsupportedError(
+            f"root is not to put a broker below {case.prefix}",
+            cause=doubt,
+            hint="run it as that user, or choose a folder that only root can write, such as /opt/rabbitmq",
+        )
+
+
+def _doubts(answer: Result, many: int) -> Iterator[str]:
+    """Say who else may write in the folders that were listed, and where that is not known of all of them."""
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    for mode, _, owner, *_, path in lines:
+        if owner != "0":
+            yield f"{path} belongs to another user"
+        elif "w" in (mode[5], mode[8]) and mode[9] not in "tT":
+            yield f"{path} can be written by others"
+    if not answer.ok or len(lines) != many:
+        yield f"whose folders those are is not known: {answer.tail()}"
 
 
 def _key(case: _Case) -> Key:
@@ -250,11 +285,14 @@ def _existing(case: _Case) -> Erlang | None:
 
 
 def erlang_of(host: Host, path: str) -> str:
-    """Return the version that the `erl` at a full path tells of itself, empty where none does."""
+    """Return the version that the `erl` at a full path tells of itself, empty where none does.
+
+    It is the last word: Erlang 29 complains on standard output first where libsctp is missing.
+    """
     if not path.startswith("/"):
         return ""
     answer = host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
-    return answer.stdout.strip() if answer.ok else ""
+    return answer.stdout.split()[-1].rstrip("*") if answer.ok and answer.stdout.strip() else ""
 
 
 def _prebuilt(case: _Case) -> tuple[Erlang, ...]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from rmqsetup import cellar, macos, rpmbase
-from rmqsetup.catalog import leftovers
+from rmqsetup.catalog import leftovers, placing
 from rmqsetup.catalog.rows import OsRelease
 from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
 from rmqsetup.host import Command, Host
@@ -51,6 +51,7 @@ _QUERY = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${
 _PATTERNS = ("dpkg", "rabbitmq-server", "erlang*", "esl-erlang")
 _OFFERED = ("rabbitmq-server", "erlang-base")
 _STATES = {"c": State.CONFIGURATION, "i": State.INSTALLED}
+_NAMED = ("/proc/sys/kernel/hostname", "/etc/hostname", "/etc/nodename")
 _DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
 
 
@@ -95,7 +96,7 @@ def _linux(host: Host, everywhere: frozenset[str], *, offers: bool, fetch: bool)
         service_note=note,
         privilege=_privilege(host, has_sudo="sudo" in everywhere),
         container=container,
-        hostname=_line(host, "/proc/sys/kernel/hostname") or _line(host, "/etc/hostname"),
+        hostname=next(filter(None, (_line(host, path) for path in _NAMED)), ""),
         memory=_memory(host),
         python=_python(everywhere),
         packages=packages,
@@ -145,7 +146,7 @@ def _line(host: Host, path: str) -> str:
 
 def _os_release(host: Host) -> OsRelease:
     text = _text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")
-    values = dict(_assignments(text))
+    values = dict(_assignments(text)) or _told_by_solaris(_line(host, "/etc/release"))
     return OsRelease(
         id=values.get("id", "").lower(),
         name=values.get("name", ""),
@@ -159,6 +160,12 @@ def _os_release(host: Host) -> OsRelease:
         pretty=values.get("pretty_name", ""),
         debian_version=_line(host, "/etc/debian_version"),
     )
+
+
+def _told_by_solaris(text: str) -> dict[str, str]:
+    """Read the first line of /etc/release, which is all that older releases of Solaris and illumos have."""
+    line = text.partition("\n")[0].strip()
+    return {"id": placing.named_in(line), "name": line, "pretty_name": line} if placing.named_in(line) else {}
 
 
 def _assignments(text: str) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from textwrap import indent
 
 from rmqsetup.errors import UnsupportedError, UsageError
+from rmqsetup.managers.layout import Layout
 from rmqsetup.plan import Plan, Preview
 from rmqsetup.recipe import Request
 from rmqsetup.scripted import speech, trusting, typed
@@ -77,17 +78,20 @@ def render(preview: Preview, form: str) -> str:
             f"only what installs can be exported, and this plan is to {preview.plan.title}",
             hint="rmqsetup undo and rmqsetup uninstall know from the receipts what to take back on this machine",
         )
-    if its := preview.plan.layout.prefix:
-        brew = preview.plan.layout.manager == "brew"
-        title, other = f"a broker below {its}", f"packages: rmqsetup plan --source distro --as {form}"
-        if brew:
-            title, other = "Homebrew", "Homebrew alone: brew install rabbitmq"
-        raise UnsupportedError(
-            f"a plan for {title} cannot be written down as {form}",
-            hint="rmqsetup install --yes with the same words does it on the machine itself; --as json writes this very "
-            f"plan; for {other}",
-        )
+    if preview.plan.layout.prefix:
+        raise _below(preview.plan.layout, form)
     return _FORMS[form](preview.plan)
+
+
+def _below(its: Layout, form: str) -> UnsupportedError:
+    """Say what there is instead for a plan that is not of the system's own packages."""
+    brew = its.manager == "brew"
+    instead = f"for other machines, a plan for packages: rmqsetup plan --source distro --as {form}"
+    return UnsupportedError(
+        f"a plan for {'Homebrew' if brew else f'a broker below {its.prefix}'} cannot be written down as {form}",
+        hint="on each machine, rmqsetup install --yes with the same words; --as json writes this very plan; "
+        + ("for Homebrew alone: brew install rabbitmq" if brew else instead),
+    )
 
 
 def _sh(plan: Plan) -> str:

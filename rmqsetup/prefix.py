@@ -182,7 +182,7 @@ class _Builder:
         )
 
     def service(self) -> tuple[Step, ...]:
-        """Let the node run: looked after by its user's systemd, or by nobody."""
+        """Let the node run: looked after by its user's systemd or launchd, or by nobody."""
         layout, request = self.layout, self.request
         config = (layout.settings, f"{layout.config}/rabbitmq.conf", layout.plugins)
         places = (f"{layout.prefix}/current", f"{layout.prefix}/erlang")

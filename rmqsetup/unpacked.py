@@ -35,7 +35,7 @@ LOCK_SECONDS = 900.0
 
 _ANY = Wanted()
 _INSTEAD = "take an archive, which needs no root either: --source archive --prefix DIR"
-_STAMP = """uname -m; stat -c "%n %Y" "$@" 2>/dev/null; true"""
+_STAMP = """uname -m; stat -c "%n %y" "$@" 2>/dev/null; true"""
 _TOLD_BY = (apt_download.LISTS, apt_sources.SOURCES_FOLDER, "/etc/apt/sources.list", "/etc/apt/preferences.d")
 """What apt's answer changes with, as far as the times of folders tell: `apt-get update` renames new lists into one."""
 
@@ -63,8 +63,8 @@ class Binaries:
 def binaries(host: Host, cache: Path, *, wanted: Wanted = _ANY) -> Binaries:
     """Return binaries below a folder, made by the first who asks; the others wait for it, and find them.
 
-    Made anew when the machine's lists of packages change, and offer another version. Costs two commands where they
-    are there. Raises as `offered` and `fetched` do; `ConflictError` when another process makes them for too long.
+    Made anew when the machine's lists of packages change, and offer another version. Costs one small command where
+    they are there. Raises as `offered` and `fetched` do; `ConflictError` when another process makes them for too long.
     """
     note = cache / f"{_described(host, wanted)}.json"
     if found := _noted(note, host):
@@ -111,15 +111,13 @@ def fetched(offer: Offered, *, host: Host, cache: Path) -> tuple[Proven, Proven]
     """
     answer = host.run(apt_download.addresses(offer.packages))
     parts = apt_download.parse_addresses(answer.stdout)
-    if not answer.ok or len(parts) != len(offer.packages):
-        raise (
-            _refused(answer, host)
-            if not answer.ok
-            else TrustError(
-                "apt does not know the sha256 of what it would fetch",
-                cause=f"of {len(offer.packages)} packages it names {len(parts)}",
-                hint="see what your sources offer with: apt-cache policy rabbitmq-server erlang-base",
-            )
+    if not answer.ok:
+        raise _refused(answer, host)
+    if len(parts) != len(offer.packages):
+        raise TrustError(
+            "apt does not know the sha256 of what it would fetch",
+            cause=f"of {len(offer.packages)} packages it names {len(parts)}",
+            hint="see what your sources offer with: apt-cache policy rabbitmq-server erlang-base",
         )
     folder = cache / "packages"
     with _writing(cache), _locked(folder):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rmqsetup import homebrew, releases
+from rmqsetup import homebrew, releases, unpacked
 from rmqsetup.catalog import Distribution, Refusal, load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import NetworkError, RmqsetupError
@@ -87,6 +87,8 @@ def offered(host: Host, request: Request) -> Versions:
     offers = tuple(_offer(facts, replace(request, source=name), row, ask=asked) for name in names)
     if request.source == "archive":
         return replace(found, offers=(*offers, _published()))
+    if request.source == "user":
+        return _unpacked(replace(found, offers=offers), host)
     return _chosen(replace(found, offers=offers), facts, request, ask=asked)
 
 
@@ -185,6 +187,19 @@ def _published() -> Offer:
     except NetworkError as error:
         return Offer("archive", title, problem=": ".join(filter(None, (error.message, error.cause))))
     return Offer("archive", title, _newest_first(tuple(offer.version for offer in found)))
+
+
+def _unpacked(found: Versions, host: Host) -> Versions:
+    """Add what apt would take for a broker without root, whichever of its sources that is from."""
+    title = "what apt takes, unpacked without root"
+    try:
+        offer = unpacked.offered(host)
+    except RmqsetupError as error:
+        problem = ": ".join(filter(None, (error.message, error.cause)))
+        return replace(found, offers=(*found.offers, Offer("user", title, problem=problem)), problem=problem)
+    rabbitmq, erlang = upstream(offer.rabbitmq), upstream(offer.erlang)
+    offers = (*found.offers, Offer("user", title, (rabbitmq,), (erlang,)))
+    return replace(found, offers=offers, source="user", rabbitmq=rabbitmq, erlang=erlang)
 
 
 def _chosen(found: Versions, facts: Facts, request: Request, *, ask: Ask) -> Versions:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from offers import Asking
 from pretended_apt import Apt
 
-from rmqsetup import catalog, rootless
+from rmqsetup import catalog, rootless, versions
 from rmqsetup.archived import Archived
 from rmqsetup.detect import Init, Privilege, detect
 from rmqsetup.errors import UnsupportedError, UsageError
@@ -154,3 +155,14 @@ def test_a_plan_below_a_prefix_is_not_written_down_and_the_refusal_says_what_wou
     with pytest.raises(UnsupportedError, match=f"a broker below {request_.archive.prefix}") as raised:
         render(Preview(plan, ()), form)
     assert f"rmqsetup plan --source distro --as {form}" in raised.value.hint
+
+
+def test_versions_tells_what_apt_would_take(host, monkeypatch):
+    monkeypatch.setattr(versions, "detect", lambda *_a, **_k: facts())
+    monkeypatch.setattr(versions, "ask", lambda _host: Asking())
+    found = versions.offered(host, Request(source="user"))
+    assert (found.source, found.rabbitmq, found.erlang) == ("user", "4.2.9", "27.3.4")
+    assert [offer.source for offer in found.offers] == ["team", "distro", "user"]
+    host.lists = ()
+    host.failing["-s"] = (100, "E: Unable to locate package rabbitmq-server")
+    assert "no lists of packages" in versions.offered(host, Request(source="user")).problem

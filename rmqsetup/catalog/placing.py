@@ -26,6 +26,12 @@ def place(os_release: OsRelease) -> Placement | Refusal:
     return found
 
 
+def named_in(line: str) -> str:
+    """Return the id of the system that a line is about, for one that tells no id of itself; empty for none."""
+    words = re.findall(r"[a-z]+", line.lower())
+    return next((word for word in words if any(word in row.ids for row in tables.unsupported())), "")
+
+
 def _own_row(os_release: OsRelease) -> Placement | Refusal | None:
     """Place a system that is itself in the table, by codename, else by version."""
     rows = [row for row in tables.distributions() if row.family == os_release.id]
@@ -81,7 +87,8 @@ def _known_unsupported(os_release: OsRelease) -> Refusal | None:
     for row in tables.unsupported():
         platform = os_release.platform_id
         if os_release.id in row.ids or (platform and platform.startswith(row.platforms)):
-            return Refusal(f"{_title(os_release)} is not supported: {row.reason}", row.hint)
+            reason = f"{_title(os_release)} is not supported: {row.reason}"
+            return Refusal(reason, row.hint, by_hand=row.by_hand)
     return None
 
 

@@ -82,12 +82,16 @@ class Derivative(NamedTuple):
 
 
 class Unsupported(NamedTuple):
-    """Systems that are known and have no place; `platforms` are beginnings of PLATFORM_ID."""
+    """Systems that are known and have no place; `platforms` are beginnings of PLATFORM_ID.
+
+    With `by_hand` a node is not to be seen among the processes there, so that its user alone can start and stop it.
+    """
 
     ids: tuple[str, ...]
     platforms: tuple[str, ...]
     reason: str
     hint: str
+    by_hand: bool = False
 
 
 class Source(NamedTuple):
@@ -308,3 +312,4 @@ class Refusal(NamedTuple):
     reason: str
     hint: str
     distribution: Distribution | None = None
+    by_hand: bool = False
