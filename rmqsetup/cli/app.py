@@ -55,7 +55,8 @@ def _parser() -> Callable[..., object]:
     )  # fmt: skip
     app.callback()(_main())
     for found in COMMANDS:
-        app.command(found.name, help=about(found), context_settings=settings)(_reader(found))
+        own = {"allow_interspersed_args": False} if any(each.rest for each in found.options) else {}
+        app.command(found.name, help=about(found), context_settings={**settings, **own})(_reader(found))
     return typer.main.get_command(app)
 
 
@@ -106,7 +107,8 @@ def _parameter(option: Option) -> inspect.Parameter:
     if option.choices:
         told["callback"] = _one_of(option)
     if not option.flags:
-        return _keyword(option.field, Annotated[str | None, typer.Argument(**told)], default=None)
+        several: Any = list[str] if option.many else str
+        return _keyword(option.field, Annotated[several | None, typer.Argument(**told)], default=None)
     kind: Any = list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
     return _keyword(option.field, Annotated[kind | None, typer.Option(*option.flags, **told)], default=None)
 
