@@ -43,6 +43,10 @@ the script has it, the only scheduler of every broker would wait for the first c
 MEMORY = ("+P", "65536", "+t", "1048576", "+zdbbl", "128000", "+sss", "64", "+MBas", "aobf", "+Mea", "min")
 """Small tables, and allocators that keep little in reserve."""
 
+_WITHOUT_EPMD = (("ERL_ZFLAGS", "-start_epmd false"), ("ERL_EPMD_PORT", "1"))
+"""Once a minute RabbitMQ boots a second Erlang to see that there is an epmd (rabbit_epmd_monitor). That inherits these,
+so that it starts none, and asks nothing of the machine's own: nobody listens on port 1."""
+
 ONE_MAPPING = Version("14")
 """The Erlang runtime from which on code can be mapped once, writable and executable, which saves memory."""
 
@@ -162,6 +166,7 @@ def _fast_variables(member: Member) -> tuple[tuple[str, str], ...]:
         ("RABBITMQ_PLUGINS_DIR", f"{member.home}/plugins"),
         ("SYS_PREFIX", ""),
         ("ERL_MAX_ETS_TABLES", "50000"),
+        *(() if member.epmd else _WITHOUT_EPMD),
     )
 
 

@@ -13,10 +13,13 @@ def left(here: Path) -> set[str]:
     found = {path.name for path in here.glob("rmqsetup-*/*") if not path.name.startswith(place.KEPT)}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            words, environment = (
+                (process / name).read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                for name in ("cmdline", "environ")
+            )
         except OSError:
             continue
-        if f"{here}/" in words or any(name in words for name in found):
+        if f"{here}/" in words or f"{here}/rmqsetup-" in environment or any(name in words for name in found):
             found.add(f"{process.name} {words[:80]}")
     return found
 

@@ -11,6 +11,7 @@ import ssl
 import threading
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from rmqsetup.broker import boot, place, start
 from rmqsetup.broker.wish import Wish
 from rmqsetup.errors import ConflictError, UsageError
 from rmqsetup.probes.node import ask
+from rmqsetup.probes.terms import Atom
 from rmqsetup.probes.wire import UnreachableError
 from rmqsetup.testing import broker as throwaway
 from rmqsetup.testing import faults
@@ -48,6 +50,14 @@ def listening(pid: int) -> set[str]:
     return found
 
 
+def environments(program: str) -> Iterator[tuple[int, str]]:
+    """Yield the processes of a program with their environments."""
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and (folder / "comm").read_text().strip() == program:
+                yield int(folder.name), (folder / "environ").read_bytes().decode(errors="replace")
+
+
 def test_it_keeps_to_itself(broker):
     member = broker.nodes[0].member
     where = listening(broker.nodes[0].pid)
@@ -61,6 +71,15 @@ def test_it_keeps_to_itself(broker):
     assert os.environ["PATH"].encode() not in environment
     assert broker.folder.stat().st_mode & 0o077 == 0
     assert broker.peer.cookie.encode() not in Path(f"/proc/{broker.nodes[0].pid}/cmdline").read_bytes()
+
+
+def test_no_epmd_is_started_by_the_look_that_a_node_takes_every_minute(broker):
+    monitor = Atom("rabbit_epmd_monitor")
+    with closing(broker.nodes[0].connect()) as node:
+        node.call("erlang", "send", monitor, Atom("check"))
+        node.call("sys", "get_state", monitor)  # answered once the look is over
+    found = [environ for _, environ in environments("epmd") if str(broker.folder) in environ]
+    assert found == []
 
 
 def test_management_vhosts_and_the_command_line(broker):
