@@ -85,7 +85,7 @@ def refuse_taken(host: Host, *, inherited: tuple[str, ...] = ()) -> None:
     `inherited` are names of environment variables that the node will have. Where they, or files that are not read
     here, may have moved a port, it is not judged: the node itself tells then.
     """
-    wanted = dict(_wanted(host, inherited))
+    wanted = dict(wanted_ports(host, inherited))
     for found in ports.taken(host):
         if found.port in wanted:
             raise BrokerNotReadyError(
@@ -93,6 +93,19 @@ def refuse_taken(host: Host, *, inherited: tuple[str, ...] = ()) -> None:
                 cause=ports.holder(host, found) or "another process listens there",
                 hint="end what listens there, or give the node another port in rabbitmq.conf",
             )
+
+
+def wanted_ports(host: Host, inherited: tuple[str, ...] = ()) -> tuple[tuple[int, str], ...]:
+    """Return the ports the node is going to listen on, as far as that can be read, each with what for.
+
+    `inherited` are names of environment variables that the node will have.
+    """
+    said = "\n".join((_text(host, SYSTEM.environment), *(f"{name}=" for name in inherited)))
+    if _MOVING.search(said) or any(host.read(path) for path in ELSEWHERE):
+        return ()
+    files = (CONFIG, *(f"{FOLDER}/{name}" for name in host.names(FOLDER) if name.endswith(".conf")))
+    pairs = dict(pair for path in files for pair in _SETTING.findall(_text(host, path)))
+    return (*_amqp(tuple(pairs.items())), *_others(host, tuple(pairs.items())))
 
 
 def is_epmd_in_use(address: NodeAddress) -> bool:
@@ -123,16 +136,6 @@ def _registered(host: Host, address: NodeAddress) -> str:
     except ProbeError:
         return ""
     return f"epmd has it registered at port {port}"
-
-
-def _wanted(host: Host, inherited: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
-    """Return the ports the node is going to listen on, as far as that can be read, each with what for."""
-    said = "\n".join((_text(host, SYSTEM.environment), *(f"{name}=" for name in inherited)))
-    if _MOVING.search(said) or any(host.read(path) for path in ELSEWHERE):
-        return ()
-    files = (CONFIG, *(f"{FOLDER}/{name}" for name in host.names(FOLDER) if name.endswith(".conf")))
-    pairs = dict(pair for path in files for pair in _SETTING.findall(_text(host, path)))
-    return (*_amqp(tuple(pairs.items())), *_others(host, tuple(pairs.items())))
 
 
 def _amqp(settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:
