@@ -111,22 +111,30 @@ def open_files(scene: Scene) -> Iterator[Diagnosis]:
     Each connection and each file of a queue takes one. RabbitMQ asks for 65,536 in production. Erlang makes a table as
     large as the limit at its start, so that a limit of a billion costs gigabytes of memory and minutes of CPU.
     """
-    wished, unit = scene.unit_property("LimitNOFILE", ""), scene.unit
+    unit = scene.unit
     text = scene.text(f"/proc/{unit.pid}/limits") if unit is not None and unit.pid else ""
     found = re.search(r"^Max open files +(\w+)", text, re.MULTILINE)
-    if not found and not wished:
+    wished = scene.unit_property("LimitNOFILE")
+    limits = {_limit(found[1]): f"{found[0].rstrip()} (of the node that runs)"} if found else {}
+    limits = {_limit(wished): f"LimitNOFILE={wished}", **limits} if wished else limits
+    if not limits:
         return
-    limit = found[1] if found else wished
-    number = float("inf") if limit in ("unlimited", "infinity") else float(limit or 0)
-    evidence = (found[0] if found else f"LimitNOFILE={wished}", *_drop_ins(scene, "LimitNOFILE"))
+    low, high = min(limits), _limit(found[1]) if found else max(limits)
     change = f"set LimitNOFILE=65536 in a drop-in (systemctl edit rabbitmq-server), then: {RESTART}"
-    more = {"evidence": evidence, "hint": change, "links": (f"{DOCS}/networking#open-file-handle-limit",)}
-    if number < FEW:
-        yield error("RMQ-005", f"the broker may have only {limit} files and sockets open", **more)
-    elif number < LOW:
-        yield warning("RMQ-005", f"the broker may have only {limit} files and sockets open", **more)
-    elif number > 20 * OPEN_FILES:
-        yield warning("RMQ-005", f"the limit of open files is needlessly huge: {limit}", **more)
+    links = (f"{DOCS}/networking#open-file-handle-limit",)
+    if low < LOW:
+        tell = error if low < FEW else warning
+        evidence = (limits[low], *_drop_ins(scene, "LimitNOFILE"))
+        summary = f"the broker may have only {low:.0f} files and sockets open"
+        yield tell("RMQ-005", summary, evidence=evidence, hint=change, links=links)
+    elif high > 20 * OPEN_FILES:
+        evidence = (limits[high], *_drop_ins(scene, "LimitNOFILE"))
+        summary = "the limit of open files is needlessly huge"
+        yield warning("RMQ-005", summary, evidence=evidence, hint=change, links=links)
+
+
+def _limit(text: str) -> float:
+    return float(text) if text.isdigit() else float("inf")
 
 
 def memory(scene: Scene) -> Iterator[Diagnosis]:
