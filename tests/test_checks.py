@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from scenes import CONF, MORE, NOW, UNIT, Plain, Wires, scene
 
 from rmqsetup.checks import catalogue
+from rmqsetup.checks.scene import Scene
+from rmqsetup.doctor import examine
 from rmqsetup.finding import Severity
+from rmqsetup.host import NOT_FOUND, Result
+from rmqsetup.hosts.replay import ReplayHost
+from rmqsetup.probes.address import find_layout
 from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.epmd import Registered
 from rmqsetup.probes.node import NodeState
 from rmqsetup.probes.terms import Atom, Map
 from rmqsetup.probes.wire import UnreachableError
 
+MACHINES = Path(__file__).parent / "data/machines"
 ENV = "/etc/rabbitmq/rabbitmq-env.conf"
 LISTS = "/etc/apt/sources.list.d"
 COOKIE = "/var/lib/rabbitmq/.erlang.cookie"
@@ -232,7 +239,7 @@ SPOILT = {
     "RMQ-012": half_configured,
     "RMQ-013": lambda machine, _: machine.change(PACKAGES, "\tii \nerlang-base-hipe", "\thi \nerlang-base-hipe"),
     "RMQ-014": lambda machine, _: machine.change(
-        "dpkg-query -W -f ${Package}\t${Version}\t${db:", "erlang-os-mon\t1:", "other\t1:"
+        "dpkg-query -W -f ${Package}\t${Depends}", "erlang-os-mon\t", "other\t"
     ),
     "RMQ-015": lambda machine, _: machine.say(
         "dpkg -V", "??5??????   /usr/lib/erlang/lib/stdlib-6.2/ebin/lists.beam\n"
@@ -393,6 +400,16 @@ def test_a_machine_that_does_not_know_its_own_name_is_fine():
     assert [finding for check in catalogue() for finding in check.judge(scene(machine))] == []
 
 
+@pytest.mark.parametrize(("version", "found"), [("1:30.0-1", ["RMQ-060"]), ("1:30.0+dfsg-1", [])])
+def test_an_erlang_that_is_too_new_is_reported_unless_the_distribution_ships_it(version, found):
+    machine = Plain()
+    machine.change(PACKAGES, "1:27.3.4.1+dfsg-1+deb13u4", version)
+    state = machine.files["/usr/lib/erlang/releases/27/OTP_VERSION"]
+    machine.files["/usr/lib/erlang/releases/27/OTP_VERSION"] = dataclasses.replace(state, content=b"30.0\n")
+    seen = scene(machine)
+    assert [each.check for check in catalogue() if check.group == "erlang" for each in check.judge(seen)] == found
+
+
 def test_a_machine_without_rabbitmq_is_fine():
     machine, wires = Plain(), Wires()
     wires.known, wires.node = UnreachableError("nobody answers"), UnreachableError("nobody answers")
@@ -422,3 +439,25 @@ def test_a_plain_user_is_told_what_was_not_seen():
     found = [finding.check for check in catalogue() for finding in check.judge(seen)]
     assert COOKIE in seen.unseen
     assert found == ["RMQ-052"] or found == []
+
+
+RECORDED = sorted(path for path in MACHINES.iterdir() if path.is_dir())
+
+
+class Bystander(ReplayHost):
+    """A recorded machine that has nothing to say to commands nobody recorded."""
+
+    def run(self, command, listener=None):
+        if tuple(command.argv) in self._answers:
+            return super().run(command, listener)
+        return Result(command, NOT_FOUND, "", "not found")
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path for path in MACHINES.iterdir() if path.is_dir()), ids=lambda path: path.name
+)
+def test_no_check_breaks_on_any_recorded_machine(folder):
+    host, wires = Bystander(folder), Wires()
+    wires.known, wires.node = UnreachableError("nobody answers"), UnreachableError("nobody answers")
+    found = examine(Scene(host, find_layout(host, "/home/plain"), wires, NOW), catalogue())
+    assert [finding for finding in found.findings if finding.severity is Severity.CRASH] == []

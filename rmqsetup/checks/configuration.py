@@ -11,6 +11,7 @@ from rmqsetup.checks.access import unreadable
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
 from rmqsetup.checks.settings import Setting
+from rmqsetup.host import NOT_FOUND
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.steps.access import Access, Right
 
@@ -127,7 +128,7 @@ def environment(scene: Scene) -> Iterator[Diagnosis]:
     if state is None or not state.content:
         return
     answer = scene.run("sh", "-n", path)
-    if not answer.ok:
+    if not answer.ok and answer.exit_code != NOT_FOUND:
         said = answer.stderr.strip().splitlines()
         yield error(
             "RMQ-075",

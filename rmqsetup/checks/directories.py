@@ -12,6 +12,7 @@ from rmqsetup.checks.scene import Scene
 from rmqsetup.host import Kind
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.epmd import Registered
+from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps.access import Access, Right
 
@@ -152,7 +153,9 @@ def torn(scene: Scene) -> Iterator[Diagnosis]:
     home = f"{scene.data}/{scene.address.name}"
     schema = scene.file(f"{home}/schema.DAT")
     content = schema.content if schema else None
-    if content is not None and not _is_dets(content):
+    tables = [name for name in scene.names(home) if name.endswith(".DCD")]
+    emptied = content is not None and _fails(scene) and int.from_bytes(content[32:36], "big") < len(tables)
+    if content is not None and (emptied or not _is_dets(content)):
         yield _damaged("the table of metadata (schema.DAT)", f"{home}/schema.DAT: {len(content)} bytes")
     listed = scene.run("find", home, "-maxdepth", "4", "-name", "*.wal", "-size", "+0", timeout=5).stdout.splitlines()
     for path in listed[:20]:
@@ -169,6 +172,11 @@ def _damaged(what: str, evidence: str) -> Diagnosis:
         hint="keep a copy of the data directory; then restore it from a backup, or let the node join its cluster anew",
         links=(f"{DOCS}/backup",),
     )
+
+
+def _fails(scene: Scene) -> bool:
+    """Tell whether a boot has failed: what was torn, dets has then "repaired" into a table that lacks most of it."""
+    return scene.unit is not None and scene.unit.phase is Phase.FAILING
 
 
 def _is_dets(content: bytes) -> bool:

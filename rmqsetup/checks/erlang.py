@@ -19,6 +19,10 @@ PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "
 NEEDED = ("os_mon", "crypto", "ssl", "public_key", "asn1", "inets", "xmerl", "tools", "runtime_tools", "sasl", "mnesia")
 """Applications of Erlang that RabbitMQ uses without always naming them; what it names is in its own files."""
 
+DISTRIBUTIONS = "+dfsg"
+"""In the version of an Erlang that Debian, or what is made from it, ships: its pair with their RabbitMQ is theirs to
+judge, whatever upstream's table says of it."""
+
 SPLIT = ("kernel", "stdlib", "erts")
 
 
@@ -33,28 +37,21 @@ def fits(scene: Scene) -> Iterator[Diagnosis]:
         return
     program, version = erlang
     verdict = load().judge_pair(release, version)
-    own = program == "/usr/bin/erl" and not _strays(scene)
-    evidence = (f"{program} is Erlang {version}; RabbitMQ is {release}",)
+    base = scene.facts.package("erlang-base")
+    own = program == "/usr/bin/erl" and (base is None or DISTRIBUTIONS in base.version)
+    if verdict.boots and (verdict.fit in (Fit.FITS, Fit.UNKNOWN) or (own and verdict.fit is not Fit.KNOWN_BAD)):
+        return
     hint = "rmqsetup plan shows a pair that fits; rmqsetup install brings it"
-    hint = hint if own else f"move {program} out of the way: the service finds it before the packages' /usr/bin/erl"
-    if not verdict.boots:
-        yield error(
-            "RMQ-060",
-            f"Erlang {version} is too old for RabbitMQ {release}",
-            evidence=evidence,
-            cause=verdict.reason,
-            hint=hint,
-            links=(f"{DOCS}/which-erlang",),
-        )
-    elif verdict.fit is Fit.KNOWN_BAD or (verdict.fit not in (Fit.FITS, Fit.UNKNOWN) and not own):
-        yield warning(
-            "RMQ-060",
-            f"Erlang {version} does not go with RabbitMQ {release}",
-            evidence=evidence,
-            cause=verdict.reason,
-            hint=hint,
-            links=(f"{DOCS}/which-erlang",),
-        )
+    if program != "/usr/bin/erl":
+        hint = f"move {program} out of the way: the service finds it before the packages' /usr/bin/erl"
+    yield (warning if verdict.boots else error)(
+        "RMQ-060",
+        f"Erlang {version} {'does not go with' if verdict.boots else 'is too old for'} RabbitMQ {release}",
+        evidence=(f"{program} is Erlang {version}; RabbitMQ is {release}",),
+        cause=verdict.reason,
+        hint=hint,
+        links=(f"{DOCS}/which-erlang",),
+    )
 
 
 def present(scene: Scene) -> Iterator[Diagnosis]:

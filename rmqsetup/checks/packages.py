@@ -15,7 +15,7 @@ from rmqsetup.steps.packages import Packages
 from rmqsetup.version import Version, upstream
 
 VERIFIED = ("rabbitmq-server", "erlang-*", "esl-erlang")
-LISTED = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${db:Status-Abbrev}\t${Depends}\n")
+LISTED = ("dpkg-query", "-W", "-f", "${Package}\t${Depends}\t${Provides}\n")
 
 
 def busy(scene: Scene) -> Iterator[Diagnosis]:
@@ -88,9 +88,10 @@ def complete(scene: Scene) -> Iterator[Diagnosis]:
     if scene.facts.manager != "apt" or not scene.installed:
         return
     names = tuple(each.name for each in scene.facts.packages if each.state is State.INSTALLED)
-    rows = [row for line in scene.run(*LISTED, *names).stdout.splitlines() if len(row := line.split("\t")) == 4]
-    there = {row[0] for row in rows}
-    lacking = [(row[0], name) for row in rows for name in _needed(row[3]) if not there & set(name)]
+    rows = [row for line in scene.run(*LISTED, *names).stdout.splitlines() if len(row := line.split("\t")) == 3]
+    provided = (names[0] for row in rows for names in _alternatives(row[2]))
+    there = {*(row[0] for row in rows), *provided}
+    lacking = [(row[0], name) for row in rows for name in _needed(row[1]) if not there & set(name)]
     for package, alternatives in lacking[:1]:
         yield error(
             "RMQ-014",
@@ -190,10 +191,15 @@ def _settled(broken: list[InstalledPackage]) -> tuple[Packages, ...]:
 
 def _needed(depends: str) -> Iterator[tuple[str, ...]]:
     """Yield the alternatives of each dependency on a package of Erlang's."""
-    for each in depends.split(","):
-        names = tuple(re.split(r"[ (:]", word.strip())[0] for word in each.split("|"))
+    for names in _alternatives(depends):
         if all(name.startswith(("erlang-", "esl-erlang")) for name in names):
             yield names
+
+
+def _alternatives(relation: str) -> Iterator[tuple[str, ...]]:
+    """Yield the names in a relation of dpkg's, alternatives together."""
+    for each in relation.split(","):
+        yield tuple(re.split(r"[ (:]", word.strip())[0] for word in each.split("|"))
 
 
 def _owner(scene: Scene, line: str) -> str:

@@ -21,8 +21,8 @@ from rmqsetup.host import Command, FileState, Host, Result
 from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports
 from rmqsetup.probes.address import NodeAddress, find_address, peer
-from rmqsetup.probes.distribution import CookieError
-from rmqsetup.probes.node import ANY, NodeStatus, node_status
+from rmqsetup.probes.distribution import Connection, CookieError
+from rmqsetup.probes.node import ANY, NodeStatus, ask
 from rmqsetup.probes.terms import Term
 from rmqsetup.probes.unit import UnitState, unit_state
 from rmqsetup.probes.wire import Deadline, ProbeError, Wire
@@ -73,13 +73,12 @@ class Sockets:
         return tuple(dict.fromkeys(str(each[4][0]) for each in found))
 
     def status(self, host: Host, address: NodeAddress) -> NodeStatus:
-        """Ask the node how it is. Raises `ProbeError`."""
-        return node_status(host, address, timeout=3.0)
+        """Ask the node how it is, and nobody in its place. Raises `ProbeError`."""
+        with closing(Connection.open(peer(host, address), timeout=3.0)) as node:
+            return ask(node, address.name)
 
     def call(self, host: Host, address: NodeAddress, question: Question) -> Term:
         """Call a function on the node. Raises `ProbeError`."""
-        from rmqsetup.probes.distribution import Connection
-
         with closing(Connection.open(peer(host, address), timeout=3.0)) as node:
             return node.call(question.module, question.function, *question.arguments)
 
@@ -151,9 +150,8 @@ class Scene:
     def ask(self, module: str, function: str, *arguments: Term) -> Term | None:
         """Return what a function of the node returns, None where the node does not answer or has no such function."""
         question = Question(module, function, arguments)
-        look = lambda: self.sockets.call(self.host, self.address, question)  # noqa: E731
         try:
-            return self.remembered(repr(question), look)
+            return self.remembered(repr(question), lambda: self.sockets.call(self.host, self.address, question))
         except ProbeError:
             return None
 
@@ -215,7 +213,11 @@ class Scene:
         """What systemd says of the service; None where nothing looks after services or it is not known."""
         if "system" not in self.names("/run/systemd") or self.layout.prefix:
             return None
-        state = unit_state(self.host)
+        try:
+            state = unit_state(self.host)
+        except ProbeError:
+            self.unseen.add("systemd")
+            return None
         return None if state.load in ("not-found", "") else state
 
     def unit_property(self, name: str, default: str = "") -> str:

@@ -69,25 +69,21 @@ def malformed(scene: Scene) -> Iterator[Diagnosis]:
 
 def keys(scene: Scene) -> Iterator[Diagnosis]:
     """The keyring that an entry names is there, and holds a key that is still valid."""
-    for source in _enabled(scene):
-        for path in (word for word in source.signed_by.split() if word.startswith("/")):
+    told = set[str]()
+    for source in (each for each in _enabled(scene) if not each.retired):
+        for path in (word for word in source.signed_by.split() if word.startswith("/") and word not in told):
             state = scene.file(path)
-            if state is None:
-                yield error(
-                    "RMQ-023",
-                    f"the signing key is missing for {' '.join(source.uris)}",
-                    evidence=(_place(source), f"{path}: no such file"),
-                    cause="apt cannot prove what the source sends (NO_PUBKEY), and refuses it",
-                    hint="put the keyring there, or run rmqsetup install, which has the keys of Team RabbitMQ",
-                )
-            elif state.content is not None and (fault := _key_fault(state, scene.now)):
-                yield error(
-                    "RMQ-023",
-                    f"the signing key of {' '.join(source.uris)} {fault}",
-                    evidence=(_place(source), f"{path}: {fault}"),
-                    cause="apt refuses what is signed with it (EXPKEYSIG, NO_PUBKEY)",
-                    hint="get the source's present keyring, and put it in that place",
-                )
+            fault = "is missing" if state is None else _key_fault(state, scene.now)
+            if not fault:
+                continue
+            told.add(path)
+            yield error(
+                "RMQ-023",
+                f"the signing key of {' '.join(source.uris)} {fault}",
+                evidence=(_place(source), f"{path}: {'no such file' if state is None else fault}"),
+                cause="apt cannot prove what the source sends (NO_PUBKEY, EXPKEYSIG), and refuses it",
+                hint="put the source's present keyring there; rmqsetup install has the keys of Team RabbitMQ",
+            )
 
 
 def dates(scene: Scene) -> Iterator[Diagnosis]:
@@ -106,7 +102,7 @@ def dates(scene: Scene) -> Iterator[Diagnosis]:
                     evidence=(f"{path}: Date: {found['Date']}", f"now it is {_told(scene.now)}"),
                     hint="set the clock: timedatectl set-ntp true; then: apt-get update",
                 )
-            elif ends and ends < scene.now and _is_checked(scene):
+            elif ends and ends < scene.now and _is_renewed(scene, path, ends) and _is_checked(scene):
                 yield warning(
                     "RMQ-024",
                     f"the index of {uri} has expired: a mirror that is not renewed, or a clock that is ahead",
@@ -182,19 +178,24 @@ def suites(scene: Scene) -> Iterator[Diagnosis]:
     lists = scene.names(apt_sources.LISTS)
     if not any(name.endswith("Release") for name in lists):
         return
-    for source in _enabled(scene):
-        if source.retired or "deb" not in source.types or not all(uri.startswith("http") for uri in source.uris):
-            continue
-        for uri, suite in ((uri, suite) for uri in source.uris for suite in source.suites):
-            if not _release(scene, uri, suite)[1]:
-                yield warning(
-                    "RMQ-028",
-                    f"apt has nothing from {uri} {suite}",
-                    evidence=(_place(source), f"{apt_sources.LISTS}: no Release file of {uri} {suite}"),
-                    cause=_codename(scene, suite),
-                    hint="apt-get update -o APT::Update::Error-Mode=any says why; if the suite does not exist there, "
-                    "correct or remove the line",
-                )
+    lost = [
+        (source, uri, suite)
+        for source in _enabled(scene)
+        if not source.retired and "deb" in source.types and all(uri.startswith("http") for uri in source.uris)
+        for uri in source.uris
+        for suite in source.suites
+        if not _release(scene, uri, suite)[1]
+    ]
+    if lost:
+        _, uri, suite = lost[0]
+        yield warning(
+            "RMQ-028",
+            f"apt has nothing from {uri} {suite}",
+            evidence=tuple(f"{_place(each)}: no Release file of {suite}" for each, _, suite in lost[:3]),
+            cause=_codename(scene, suite),
+            hint="apt-get update -o APT::Update::Error-Mode=any says why; if the suite does not exist there, "
+            "correct or remove the line",
+        )
 
 
 def _enabled(scene: Scene) -> tuple[ConfiguredSource, ...]:
@@ -221,6 +222,8 @@ def _without(scene: Scene, path: str, doomed: list[ConfiguredSource]) -> File | 
 
 def _key_fault(state: FileState, now: float) -> str:
     """Say what is wrong with a keyring; one that is not understood is not judged."""
+    if state.content is None:
+        return ""
     if not state.content:
         return "is empty"
     try:
@@ -256,6 +259,14 @@ def _moment(text: str) -> float:
 
 def _told(moment: float) -> str:
     return time.strftime("%a, %d %b %Y %H:%M:%S UTC", time.gmtime(moment))
+
+
+def _is_renewed(scene: Scene, path: str, ends: float) -> bool:
+    """Tell whether an index has expired at its source: an old copy in apt's lists is only waiting for an update."""
+    if not path.startswith(f"{apt_sources.LISTS}/"):
+        return True
+    fetched = scene.run("stat", "-c", "%Y", apt_sources.LISTS).stdout.strip()
+    return fetched.isdigit() and int(fetched) > ends
 
 
 def _is_checked(scene: Scene) -> bool:

@@ -86,6 +86,7 @@ def _illness(illness: Illness, terminal: Terminal) -> str:
         ("explains", folded),
         ("to do", cause.hint),
         ("or type", mended),
+        ("read on", cause.links[0] if cause.links else ""),
     )
     column = " " * (_COLUMN + 9)
     for name, text in rows:

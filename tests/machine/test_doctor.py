@@ -67,6 +67,15 @@ def test_a_healthy_broker_gives_no_finding_to_root_or_anybody(broker):
     assert broker.run("rmqsetup", "doctor", "--only", "cookie", user="plain").exit_code == 0
 
 
+@pytest.mark.parametrize("base", ["bookworm", "forky"])
+def test_what_rmqsetup_installs_gives_no_finding(boot, tool, base):
+    """Other series, a recipe with plugins and settings, packages held, and no RabbitMQ at all before that."""
+    machine = boot(base, layers=tool.layers())
+    assert diagnosis(machine) == []
+    rmqsetup(machine, "install", "--source", "distro", "--recipe", "production", "--yes")
+    assert diagnosis(machine) == []
+
+
 def test_looking_changes_nothing(broker):
     before = broker.snapshot(folders=("/etc", "/var/lib/rabbitmq/mnesia/rabbit@broker-feature_flags", "/root"))
     cookie = shell(broker, "stat -c '%Y %Z' /var/lib/rabbitmq/.erlang.cookie")
