@@ -5,15 +5,16 @@ What is published is read by `releases`; what follows on the machine is in `pref
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rmqsetup import guard, keys, pairing, releases
-from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Tested
+from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Refusal, Tested
 from rmqsetup.catalog.rows import Citation
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
-from rmqsetup.facts import Facts, Init, Privilege
-from rmqsetup.host import Command, Host, Kind
+from rmqsetup.facts import Facts, Privilege
+from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
@@ -23,11 +24,11 @@ from rmqsetup.resolution import Resolution
 from rmqsetup.resolve import ERLANG, place
 from rmqsetup.version import upstream
 
-TREE = "rabbitmq_server-"
-"""What the folder of a release is named with."""
-
 _AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"
 _TWO = "RabbitMQ is installed as a package, too: two nodes need different names and ports"
+_FIT = 'path=/a/b && [ "${path##*/}" = b ] && [ "$(readlink -f /)" = / ]'
+"""What the scripts of a release and ours do that an old shell, or a readlink that is not GNU's, cannot."""
+
 _ASK = (
     'F = filename:join([code:root_dir(), "releases", erlang:system_info(otp_release), "OTP_VERSION"]),'
     "V = case file:read_file(F) of {ok, B} -> B; _ -> erlang:system_info(otp_release) end,"
@@ -74,8 +75,9 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     Raises `UnsupportedError` when the wish is not to be had, `NetworkError` when an archive does not arrive,
     `TrustError` when one is not what it should be.
     """
-    case = _Case(facts, request, catalog, host, cache, _placed(facts, catalog))
-    _refuse_service(case)
+    case = _Case(facts, request, catalog, host, cache, placed(facts, catalog))
+    refuse_service(facts, request)
+    by_hand = _by_hand(case)
     _refuse_place(case)
     here = installed(host, case.prefix)
     key = _key(case)
@@ -90,7 +92,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     server = given or (None if here == version else _published(case, version, key))
     erlang = _fetched(next(each for each in erlangs if each.version == pair.erlang), case)
     return Resolution(
-        _row(case),
+        row(facts, case.place),
         "archive",
         version,
         upstream(pair.erlang),
@@ -99,7 +101,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
         key=key,
         archives=tuple(filter(None, (server, erlang.archive))),
         erl=erlang.folder,
-        warnings=(*pair.warnings, *_warnings(case)),
+        warnings=(*pair.warnings, *_warnings(case), *by_hand),
         reasons=(*pair.reasons, *reasons, _told(erlang)),
         layout=of_archive(case.prefix),
     )
@@ -109,10 +111,10 @@ def installed(host: Host, prefix: str) -> str:
     """Return the release that is in use below a prefix, empty where there is none."""
     link = host.peek(f"{prefix}/current")
     name = link.target if link and link.kind is Kind.LINK else ""
-    return upstream(name.removeprefix(TREE)) if name.startswith(TREE) else ""
+    return upstream(name.removeprefix(releases.SERVER)) if name.startswith(releases.SERVER) else ""
 
 
-def _placed(facts: Facts, catalog: Catalog) -> Placement | None:
+def placed(facts: Facts, catalog: Catalog) -> Placement | None:
     """Return the row of a machine, None where it has none: an archive needs no distribution that we know."""
     try:
         return place(facts, catalog)
@@ -120,18 +122,18 @@ def _placed(facts: Facts, catalog: Catalog) -> Placement | None:
         return None
 
 
-def _row(case: _Case) -> Distribution:
+def row(facts: Facts, place: Placement | None) -> Distribution:
     """Return the machine's row, made up where the catalog has none."""
-    if case.place:
-        return case.place.distribution
-    os = case.facts.os
+    if place:
+        return place.distribution
+    os = facts.os
     return Distribution(
         id=os.id,
-        name=os.pretty or os.name or case.facts.kernel,
+        name=os.pretty or os.name or facts.kernel,
         family=os.id,
         version=os.version_id,
         codename=os.codename,
-        manager=case.facts.manager,
+        manager=facts.manager,
         end_of_life="",
         ended=False,
         rabbitmq="",
@@ -144,21 +146,44 @@ def _row(case: _Case) -> Distribution:
     )
 
 
-def _refuse_service(case: _Case) -> None:
-    if case.request.archive.service != "systemd":
+def refuse_service(facts: Facts, request: Request) -> None:
+    """Raise `UnsupportedError` where what is to look after the node is not here, or is nothing of this user's."""
+    name = request.archive.service
+    if name in ("", "none"):
         return
-    if case.facts.init is not Init.SYSTEMD:
+    if facts.init.value != name:
         raise UnsupportedError(
-            "there is no systemd here to look after the node",
-            cause=case.facts.service_note,
+            f"there is no {name} here to look after the node",
+            cause=facts.service_note or f"services are looked after by {facts.init.value}",
             hint="leave out --service, and the node is started without one",
         )
-    if case.is_root:
+    if facts.privilege is Privilege.ROOT:
         raise UnsupportedError(
             "a unit of the user root is not a service of the machine",
             hint="run it as the user whom the broker is to belong to; for a service of the machine install packages: "
             "--source auto",
         )
+
+
+def _by_hand(case: _Case) -> tuple[str, ...]:
+    """Warn where only its user can start and stop a node, and hold the machine to what RabbitMQ's scripts need."""
+    found = case.catalog.place(case.facts.os)
+    if not isinstance(found, Refusal) or not found.by_hand:
+        return ()
+    if case.request.start:
+        raise UnsupportedError(
+            "rmqsetup cannot see whether a node runs here, so it starts none",
+            cause=found.reason,
+            hint=f"add --no-start, and start it by hand: {case.prefix}/bin/rabbitmq-server",
+        )
+    if not case.host.run(Command(("/bin/sh", "-c", _FIT), timeout=10)).ok:
+        raise UnsupportedError(
+            "the scripts of RabbitMQ do not run here",
+            cause="they need /bin/sh to be a POSIX shell, and on PATH a readlink that knows -f, as GNU's does",
+            hint="install GNU coreutils and put them first on PATH; where /bin/sh is older than POSIX, "
+            "https://www.rabbitmq.com/docs/install-solaris says what to change",
+        )
+    return (f"nothing starts or stops the node but you: {case.prefix}/bin/rabbitmq-server and rabbitmqctl shutdown",)
 
 
 def _refuse_place(case: _Case) -> None:
@@ -167,16 +192,25 @@ def _refuse_place(case: _Case) -> None:
         return
     parents = (str(path) for path in (Path(case.prefix), *Path(case.prefix).parents))
     there = tuple(path for path in parents if case.host.peek(path))
-    answer = case.host.run(Command(("stat", "-L", "-c", "%u %a %n", *there)))
-    for line in answer.stdout.splitlines():
-        owner, mode, path = line.split(" ", 2)
-        writable, sticky = int(mode, 8) & 0o022, int(mode, 8) & 0o1000
-        if owner != "0" or (writable and not sticky):
-            raise UnsupportedError(
-                f"root is not to put a broker below {case.prefix}",
-                cause=f"{path} " + ("belongs to another user" if owner != "0" else "can be written by others"),
-                hint="run it as that user, or choose a folder that only root can write, such as /opt/rabbitmq",
-            )
+    answer = case.host.run(Command(("ls", "-ldLn", *there)))  # stat has other options on every system
+    if doubt := next(_doubts(answer, len(there)), ""):
+        raise UnsupportedError(
+            f"root is not to put a broker below {case.prefix}",
+            cause=doubt,
+            hint="run it as that user, or choose a folder that only root can write, such as /opt/rabbitmq",
+        )
+
+
+def _doubts(answer: Result, many: int) -> Iterator[str]:
+    """Say who else may write in the folders that were listed, and where that is not known of all of them."""
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    for mode, _, owner, *_, path in lines:
+        if owner != "0":
+            yield f"{path} belongs to another user"
+        elif "w" in (mode[5], mode[8]) and mode[9] not in "tT":
+            yield f"{path} can be written by others"
+    if not answer.ok or len(lines) != many:
+        yield f"whose folders those are is not known: {answer.tail()}"
 
 
 def _key(case: _Case) -> Key:
@@ -245,12 +279,20 @@ def _existing(case: _Case) -> Erlang | None:
     """Return the Erlang below the prefix, or the one that a shell finds."""
     found = case.host.run(Command(("sh", "-c", "command -v erl"))).stdout.strip()
     for path in (f"{case.prefix}/erlang/bin/erl", found):
-        if not path.startswith("/"):
-            continue
-        answer = case.host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
-        if answer.ok and answer.stdout.strip():
-            return Erlang(answer.stdout.strip(), folder=path.rpartition("/")[0])
+        if version := erlang_of(case.host, path):
+            return Erlang(version, folder=path.rpartition("/")[0])
     return None
+
+
+def erlang_of(host: Host, path: str) -> str:
+    """Return the version that the `erl` at a full path tells of itself, empty where none does.
+
+    It is the last word: Erlang 29 complains on standard output first where libsctp is missing.
+    """
+    if not path.startswith("/"):
+        return ""
+    answer = host.run(Command((path, "-noinput", "-eval", _ASK), timeout=30))
+    return answer.stdout.split()[-1].rstrip("*") if answer.ok and answer.stdout.strip() else ""
 
 
 def _prebuilt(case: _Case) -> tuple[Erlang, ...]:

@@ -17,21 +17,32 @@ from rmqsetup.version import Version
 
 PORTS = "/opt/local"
 
-_LOOK = """brew=$1/bin/brew
+_SESSION = """if command -v launchctl >/dev/null
+then [ -n "$SSH_TTY" ] || launchctl print "gui/$(id -u)" >/dev/null 2>&1
+else systemctl --user show-environment >/dev/null 2>&1
+fi"""
+
+_LOOK = (
+    """brew=$1/bin/brew
 printf 'user=%s\\ngroup=%s\\nhome=%s\\n' "$(id -un)" "$(id -gn)" "$HOME"
 printf 'version=%s\\n' "$("$brew" --version)"
 prefix=$("$brew" --prefix) && printf 'prefix=%s\\nowner=%s\\n' "$prefix" "$(ls -ld "$prefix/Cellar" | awk '{print $3}')"
 [ -w "$prefix/Cellar" ] && echo writable=yes
-if command -v launchctl >/dev/null
-then [ -n "$SSH_TTY" ] || launchctl print "gui/$(id -u)" >/dev/null 2>&1
-else systemctl --user show-environment >/dev/null 2>&1
-fi && echo session=yes"""
+"""
+    + _SESSION
+    + " && echo session=yes"
+)
 """One shell, as starting eight programs from here would cost as much again; it only looks."""
 
 
 def prefix(host: Host) -> str:
     """Return the prefix in which a Homebrew is, as far as a look at folders tells; empty for none."""
     return next((place for place in PREFIXES if "brew" in host.names(f"{place}/bin")), "")
+
+
+def has_session(host: Host) -> bool:
+    """Tell whether there is a session of ours that a service can be put in: launchd's, or that of a user's systemd."""
+    return host.run(Command(("sh", "-c", _SESSION), timeout=10)).ok
 
 
 def look(host: Host, mac: Mac | None, *, offers: bool) -> Homebrew | None:

@@ -34,6 +34,7 @@ STEPS = {
     "Mask": "rmqsetup.steps.mask",
     "Packages": "rmqsetup.steps.packages",
     "Service": "rmqsetup.steps.service",
+    "Trust": "rmqsetup.steps.trust",
 }
 """Every kind of step by the name it has in data, and the module it lives in."""
 

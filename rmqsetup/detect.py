@@ -9,14 +9,16 @@ import io
 import re
 from dataclasses import replace
 
-from rmqsetup import cellar, macos
-from rmqsetup.catalog import leftovers
+from rmqsetup import cellar, macos, rpmbase
+from rmqsetup.catalog import leftovers, placing
 from rmqsetup.catalog.rows import OsRelease
 from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
 from rmqsetup.host import Command, Host
 from rmqsetup.macos import Mac
 from rmqsetup.managers import State, apt_sources, apt_trust
-from rmqsetup.managers.apt_sources import ConfiguredSource, Policy
+from rmqsetup.managers.apt_sources import Policy
+from rmqsetup.managers.repo_files import RepoFiles
+from rmqsetup.managers.sources import ConfiguredSource, find
 
 __all__ = [
     "Candidate",
@@ -49,21 +51,23 @@ _QUERY = ("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${
 _PATTERNS = ("dpkg", "rabbitmq-server", "erlang*", "esl-erlang")
 _OFFERED = ("rabbitmq-server", "erlang-base")
 _STATES = {"c": State.CONFIGURATION, "i": State.INSTALLED}
+_NAMED = ("/proc/sys/kernel/hostname", "/etc/hostname", "/etc/nodename")
 _DIRECTORIES = ("/etc/rabbitmq", "/var/lib/rabbitmq", "/var/log/rabbitmq")
 
 
-def detect(host: Host, *, offers: bool = True, brew: bool = False) -> Facts:
+def detect(host: Host, *, offers: bool = True, brew: bool = False, fetch: bool = False) -> Facts:
     """Look at a host; changes nothing, works as any user.
 
-    Two commands where dpkg is, else one: all else is read from files, since each program that is started
-    costs more than all of them. Without `offers` apt is not asked, and candidates and origins stay empty:
-    that takes 30 ms where apt keeps its cache, and seconds in images that have it switched off. A Mac and
-    Homebrew cost a few commands more; what Homebrew offers is asked where there is nothing else, or with `brew`.
+    Two commands where dpkg or rpm is, else one: all else is read from files, since each program that is started
+    costs more than all of them. Without `offers` the package manager is not asked, and candidates and origins stay
+    empty: apt answers in 30 ms where it keeps its cache, and in seconds in images that have it switched off. dnf and
+    zypper have lists only where somebody fetched them: with `fetch` they do, into their caches. A Mac and Homebrew
+    cost a few commands more; what Homebrew offers is asked where there is nothing else, or with `brew`.
     """
     tools = {folder: frozenset(host.names(folder)) for folder in _PATH}
     everywhere = frozenset().union(*tools.values(), *(host.names(folder) for folder in _ROOT_PATH))
     mac = macos.look(host)
-    facts = _mac(host, mac, everywhere) if mac else _linux(host, everywhere)
+    facts = _mac(host, mac, everywhere) if mac else _linux(host, everywhere, offers=offers, fetch=fetch)
     homebrew = cellar.look(host, mac, offers=offers and (brew or not facts.manager))
     facts = replace(
         facts,
@@ -75,12 +79,14 @@ def detect(host: Host, *, offers: bool = True, brew: bool = False) -> Facts:
     return _with_apt(host, facts, offers=offers) if facts.manager == "apt" else facts
 
 
-def _linux(host: Host, everywhere: frozenset[str]) -> Facts:
+def _linux(host: Host, everywhere: frozenset[str], *, offers: bool, fetch: bool) -> Facts:
     manager = next((name for name, programs in _MANAGERS if everywhere.issuperset(programs)), "")
     kernel = _line(host, "/proc/sys/kernel/osrelease")
     container = _container(host, kernel)
     init, note = _init(host, container, has_systemd="systemctl" in everywhere)
-    packages, architecture = _dpkg(host) if manager == "apt" else ((), "")
+    its = find(manager)
+    seen = rpmbase.look(host, its, offers=offers, fetch=fetch) if isinstance(its, RepoFiles) else rpmbase.NOTHING
+    packages, architecture = _dpkg(host) if manager == "apt" else (seen.packages, seen.architecture)
     return Facts(
         os=_os_release(host),
         kernel=kernel,
@@ -90,10 +96,13 @@ def _linux(host: Host, everywhere: frozenset[str]) -> Facts:
         service_note=note,
         privilege=_privilege(host, has_sudo="sudo" in everywhere),
         container=container,
-        hostname=_line(host, "/proc/sys/kernel/hostname") or _line(host, "/etc/hostname"),
+        hostname=next(filter(None, (_line(host, path) for path in _NAMED)), ""),
         memory=_memory(host),
         python=_python(everywhere),
         packages=packages,
+        candidates=seen.candidates,
+        sources=seen.sources,
+        unreadable=seen.unreadable,
     )
 
 
@@ -137,7 +146,7 @@ def _line(host: Host, path: str) -> str:
 
 def _os_release(host: Host) -> OsRelease:
     text = _text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")
-    values = dict(_assignments(text))
+    values = dict(_assignments(text)) or _told_by_solaris(_line(host, "/etc/release"))
     return OsRelease(
         id=values.get("id", "").lower(),
         name=values.get("name", ""),
@@ -151,6 +160,12 @@ def _os_release(host: Host) -> OsRelease:
         pretty=values.get("pretty_name", ""),
         debian_version=_line(host, "/etc/debian_version"),
     )
+
+
+def _told_by_solaris(text: str) -> dict[str, str]:
+    """Read the first line of /etc/release, which is all that older releases of Solaris and illumos have."""
+    line = text.partition("\n")[0].strip()
+    return {"id": placing.named_in(line), "name": line, "pretty_name": line} if placing.named_in(line) else {}
 
 
 def _assignments(text: str) -> tuple[tuple[str, str], ...]:
@@ -249,7 +264,7 @@ def _strays(
     What is in Homebrew's `prefix` is Homebrew's.
     """
     owned = {package.name for package in packages if package.state is not State.CONFIGURATION}
-    erlang = any(name.startswith(("erlang-base", "esl-erlang")) or name == "erlang" for name in owned)
+    erlang = any(name.startswith(("erlang-base", "erlang-erts", "esl-erlang")) or name == "erlang" for name in owned)
     found = []
     for folder, names in tools.items():
         if prefix and folder.startswith(f"{prefix}/"):

@@ -1,6 +1,6 @@
 """A plan as a script, a Dockerfile or cloud-init user data that end where `apply` ends.
 
-What the steps are belongs to `wishes`; a plan as data to `codec`.
+How a script speaks of packages is in `scripted`. What the steps are belongs to `wishes`; a plan as data to `codec`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from pathlib import PurePosixPath
 from textwrap import indent
 
 from rmqsetup.errors import UnsupportedError, UsageError
-from rmqsetup.host import Command
-from rmqsetup.managers import manager
+from rmqsetup.managers.layout import Layout
 from rmqsetup.plan import Plan, Preview
 from rmqsetup.recipe import Request
+from rmqsetup.scripted import speech, trusting, typed
 from rmqsetup.services import service_manager
 from rmqsetup.steps import Step
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.trust import Trust
 
 _SCRIPT = "/root/rmqsetup-install.sh"
 """Where cloud-init puts the script, and where it looks for the files that go with it."""
@@ -77,12 +78,20 @@ def render(preview: Preview, form: str) -> str:
             f"only what installs can be exported, and this plan is to {preview.plan.title}",
             hint="rmqsetup undo and rmqsetup uninstall know from the receipts what to take back on this machine",
         )
-    if any(isinstance(step, Packages) and step.prefix for step in preview.plan.steps):
-        raise UnsupportedError(
-            "a plan for Homebrew cannot be written down in another form",
-            hint="rmqsetup install does it on the machine itself; for Homebrew alone: brew install rabbitmq",
-        )
+    if preview.plan.layout.prefix:
+        raise _below(preview.plan.layout, form)
     return _FORMS[form](preview.plan)
+
+
+def _below(its: Layout, form: str) -> UnsupportedError:
+    """Say what there is instead for a plan that is not of the system's own packages."""
+    brew = its.manager == "brew"
+    instead = f"for other machines, a plan for packages: rmqsetup plan --source distro --as {form}"
+    return UnsupportedError(
+        f"a plan for {'Homebrew' if brew else f'a broker below {its.prefix}'} cannot be written down as {form}",
+        hint="on each machine, rmqsetup install --yes with the same words; --as json writes this very plan; "
+        + ("for Homebrew alone: brew install rabbitmq" if brew else instead),
+    )
 
 
 def _sh(plan: Plan) -> str:
@@ -97,16 +106,18 @@ def _dockerfile(plan: Plan) -> str:
         f"--mount=type=bind,source={shlex.quote(name)},target=/run/rmqsetup/{shlex.quote(name)} \\\n    "
         for name, _ in _given(steps)
     )
-    certificates = "RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates\n"
+    its = speech(plan)
     secure = any(uri.startswith("https") for step in steps if isinstance(step, Packages) for uri in step.uris)
+    if row and not its.image(row):
+        raise UnsupportedError(f"no container image of {row.name} is known", hint="rmqsetup plan --as sh")
     return (
         "# syntax=docker/dockerfile:1\n"
         + _header(plan, "docker build -t broker -f FILE .", given=_given(steps))
-        + f"ARG IMAGE={f'{row.family}:{row.codename}' if row else 'debian:stable'}\n"
+        + f"ARG IMAGE={its.image(row) if row else 'debian:stable'}\n"
         + "FROM ${IMAGE}\n"
-        + (certificates if secure else "")
+        + (its.certificates if secure else "")
         + _heredoc("COPY @HERE /run/rmqsetup.sh\n", _Script(plan, steps).text(), "DOCKERFILE")
-        + f"RUN {given}sh /run/rmqsetup.sh /run/rmqsetup && rm -rf /run/rmqsetup.sh /var/lib/apt/lists/*\n"
+        + f"RUN {given}sh /run/rmqsetup.sh /run/rmqsetup && rm -rf /run/rmqsetup.sh {its.lists}\n"
         + f"EXPOSE {' '.join(map(str, _ports(plan.request)))}\n"
         + 'VOLUME ["/var/lib/rabbitmq"]\n'
         + "USER rabbitmq\n"
@@ -148,43 +159,35 @@ class _Script:
 
     def _prologue(self) -> str:
         given = "".join(f"given {shlex.quote(name)} {digest}\n" for name, digest in _given(self.steps))
-        transaction = files("rmqsetup.managers").joinpath("transaction.sh").read_text()
+        its = speech(self.plan)
+        helper = files("rmqsetup.managers").joinpath(f"{its.helper}.sh").read_text()
         return (
             "#!/bin/sh\n"
             + _header(self.plan, "sh FILE [FOLDER], as root", given=_given(self.steps))
             + "# shellcheck disable=SC1091,SC2016,SC2317,SC2329 # os-release; dpkg-query; spare functions\n"
             + 'set -eu\nfolder=${1:-$(dirname "$0")}\nwork=$(mktemp -d)\n'
             + "trap 'rm -rf \"$work\"' EXIT\ntrap 'exit 130' HUP INT TERM\n\n"
-            + files("rmqsetup").joinpath("export.sh").read_text()
+            + "\n".join(files("rmqsetup").joinpath(name).read_text() for name in ("export.sh", its.library))
             + "\n"
             + self._here()
             + given
-            + _heredoc('cat >"$work/transaction" @HERE\n', transaction, "TRANSACTION")
+            + _heredoc(f'cat >"$work/{its.helper}" @HERE\n', helper, its.helper.upper())
         )
 
     def _here(self) -> str:
         """Stop on a machine that the plan was not made for."""
         lines = ['[ "$(id -u)" = 0 ] || stop "run it as root"\n']
         if self.plan.facts and self.plan.resolution:
-            row = self.plan.resolution.distribution
-            names = dict.fromkeys(filter(None, (row.codename, self.plan.facts.os.codename)))
-            known = " | ".join(map(shlex.quote, names))
-            lines.append(
-                f'case $(. /etc/os-release && printf %s "${{VERSION_CODENAME:-}}") in\n    {known}) ;;\n'
-                f"    *) stop {shlex.quote(f'this was made for {row.name} ({row.codename})')} ;;\nesac\n"
-            )
-            if self.plan.resolution.served:
-                architecture = self.plan.facts.architecture
-                lines.append(
-                    f'[ "$(dpkg --print-architecture)" = {architecture} ] || stop "this was made for {architecture}"\n'
-                )
+            lines += speech(self.plan).here(self.plan.resolution, self.plan.facts)
         return "".join(lines)
 
     def _step(self, step: Step) -> Iterator[str]:
         if isinstance(step, File):
             yield _file(step)
         elif isinstance(step, Packages):
-            yield from _packages(step)
+            yield from speech(self.plan).packages(step)
+        elif isinstance(step, Trust):
+            yield trusting(step)
         elif isinstance(step, Service):
             yield from _service(step)
         else:
@@ -204,86 +207,29 @@ def _file(step: File) -> str:
     return _heredoc(f"base64 -d @HERE | {put}\n", coded, "END")
 
 
-def _packages(step: Packages) -> Iterator[str]:
-    its, wish = manager(step.manager), step.wish()
-    yield (
-        f'in_family() {{ matches "$1" {shlex.join(step.family)}; }}\n'
-        f'may_come_from() {{ matches "$1" {shlex.join(step.origins or ("*",))}; }}\n'
-    )
-    if step.want:
-        lacking = " ||\n    ".join(f"! there {shlex.join(filter(None, (p.name, p.version)))}" for p in step.want)
-        patiently = f"patiently {step.lock_timeout}"
-        yield (
-            f"if {lacking}; then\n"
-            f'    if [ -e {its.unfinished} ] || [ -n "$(dpkg --audit)" ]; then\n'
-            f"        say 'finish what was interrupted'\n"
-            f"        {_typed(its.mend(wish), patiently)} || :\n"
-            "    fi\n"
-            "    say 'fetch the indices'\n"
-            f"    {_typed(its.refresh(step.lock_timeout), patiently)} ||\n"
-            "        say 'not every index could be fetched; going on with what is there'\n"
-            f'    if [ -e {its.unfinished} ] || [ -n "$(dpkg --audit)" ]; then\n'
-            f"        {_typed(its.complete(wish), patiently)} || :\n"
-            "    fi\n"
-            "    say 'look at what would be installed'\n"
-            f'    {_typed(its.simulate(wish))} >"$work/simulation" || {{\n'
-            '        tail -n 20 "$work/simulation" >&2\n'
-            '        stop "the packages cannot be installed as resolved"\n'
-            "    }\n"
-            '    judge <"$work/simulation"\n'
-            "    say 'install'\n"
-            + "".join(f"    {_typed(command, patiently)}\n" for command in its.carry_out(wish))
-            + "fi\n"
-        )
-    yield "".join(
-        f"mark {letter} {selection} {shlex.join(patterns)}\n"
-        for letter, selection, patterns in (("i", "hold", step.hold), ("h", "install", step.release))
-        if patterns
-    )
-
-
 def _service(step: Service) -> Iterator[str]:
     its, name = service_manager(step.manager), shlex.quote(step.name)
     yield _SINCE[step.manager].replace("@SHOW@", indent(its.show(step.name).argv[-1], " " * 8).strip())
     if step.enabled:
-        yield from (f"at_boot {name} || {_typed(command)}\n" for command in its.enable(step.name))
+        yield from (f"at_boot {name} || {typed(command)}\n" for command in its.enable(step.name))
     if step.enabled is False:
-        yield from (f"! at_boot {name} || {_typed(command)}\n" for command in its.disable(step.name))
+        yield from (f"! at_boot {name} || {typed(command)}\n" for command in its.disable(step.name))
     if step.running:
-        reload = "".join(f"{_typed(command)}\n" for command in its.reload())
-        restart = "".join(f"    {_typed(command)}\n" for command in its.restart(step.name))
+        reload = "".join(f"{typed(command)}\n" for command in its.reload())
+        restart = "".join(f"    {typed(command)}\n" for command in its.restart(step.name))
         yield (
             f"{reload}running=$(since {name})\n"
-            f'if [ -z "$running" ]; then\n    say start {name}\n    {_typed(its.start(step.name))}\n'
+            f'if [ -z "$running" ]; then\n    say start {name}\n    {typed(its.start(step.name))}\n'
             f'elif outdated=$(newer_than "$running" {shlex.join(step.newer_than)}) && [ -n "$outdated" ]; then\n'
             f'    say restart {name}, which is older than "$outdated"\n{restart}fi\n'
         )
-
-
-def _typed(command: Command, before: str = "") -> str:
-    """Return a command as it stands in the script; the script around a transaction is a file there."""
-    argv = command.argv
-    words = [before] if before else []
-    if command.env:
-        words += ["env", *(f"{name}={shlex.quote(value)}" for name, value in command.env)]
-    if "transaction" in argv[:4]:
-        words += ["sh", '"$work/transaction"']
-        argv = argv[4:]
-    words += map(shlex.quote, argv)
-    lines = [""]
-    for word in words:
-        if len(lines[-1]) + len(word) > 96:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    text = " \\\n        ".join(lines)
-    return text.replace(" -o APT::Status-Fd=3", "")  # nobody reads that stream here
 
 
 def _header(plan: Plan, usage: str, *, given: tuple[tuple[str, str], ...]) -> str:
     lines = []
     if plan.resolution and plan.facts:
         what, row = plan.resolution, plan.resolution.distribution
-        where = f"{row.name} ({row.codename}, {plan.facts.architecture})"
+        where = f"{row.name} ({', '.join(filter(None, (row.codename, plan.facts.architecture)))})"
         lines.append(f"RabbitMQ {what.rabbitmq} with Erlang {what.erlang} on {where}, source: {what.source}.")
         if not any(package.version for package in what.packages):
             lines.append("No version was asked for: the machine gets the one its source has on that day.")

@@ -41,21 +41,13 @@ patiently() {
     shift
     until "$@" </dev/null 2>"$work/said"; do
         cat "$work/said" >&2
-        grep -q -e 'Could not get lock' -e 'is another process using it' "$work/said" || return 1
+        grep -q -e 'Could not get lock' -e 'is another process using it' -e 'management is locked' -e 'lock is held by' \
+            -e 'locked by' -e 'transaction lock' "$work/said" || return 1
         [ "$left" -gt 0 ] || return 1
         left=$((left - 1))
         sleep 1
     done
     cat "$work/said" >&2
-}
-
-# there NAME [VERSION]: whether a package is installed, at that version where one is named.
-there() {
-    state=$(dpkg-query -W -f '${db:Status-Abbrev}${Version}' "$1" 2>/dev/null) || return 1
-    case $state in
-        ?i\ "${2:-${state#???}}") return 0 ;;
-    esac
-    return 1
 }
 
 # matches WORD PATTERN ...: whether a word matches one of the shell patterns.
@@ -69,38 +61,6 @@ matches() {
         esac
     done
     return 1
-}
-
-# judge: read a simulated transaction; stop unless it is what was resolved.
-judge() {
-    while read -r kind name rest; do
-        case $kind in
-            Remv | Purg) stop "apt would also remove $name, so nothing was changed" ;;
-            Inst) in_family "$name" || continue ;;
-            *) continue ;;
-        esac
-        case $(dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null) in
-            hi*) stop "$name is held, and another version is needed; if the hold may go: apt-mark unhold $name" ;;
-        esac
-        origins=${rest#*\(}
-        origins=${origins#* }
-        while [ -n "$origins" ]; do
-            if may_come_from "${origins%%:*}"; then continue 2; fi
-            case $origins in
-                *', '*) origins=${origins#*, } ;;
-                *) origins= ;;
-            esac
-        done
-        stop "$name would come from elsewhere than resolved: $rest"
-    done
-}
-
-# mark LETTER WORD PATTERN ...: give every installed package with that selection letter another selection.
-mark() {
-    letter=$1 selection=$2
-    shift 2
-    { dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "$@" 2>/dev/null || :; } |
-        sed -n "s/^${letter}i \(.*\)/\1 $selection/p" | dpkg --set-selections
 }
 
 # newer_than SECONDS FILE ...: say the first file that is newer than a moment.

@@ -10,7 +10,7 @@ from enum import Enum
 
 from rmqsetup.catalog.rows import OsRelease
 from rmqsetup.managers import State
-from rmqsetup.managers.apt_sources import ConfiguredSource
+from rmqsetup.managers.sources import ConfiguredSource
 
 
 class Privilege(Enum):
@@ -35,7 +35,8 @@ class Init(Enum):
 class InstalledPackage:
     """A package of RabbitMQ or Erlang as the package manager knows it.
 
-    `origin` is the Origin of the release that still offers this very version, empty when none of the lists does.
+    `origin` is the Origin of the release that still offers this very version, empty when none of the lists does; of a
+    package of rpm it is who made it.
     """
 
     name: str
@@ -48,7 +49,10 @@ class InstalledPackage:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The version a package manager would install now, by the lists it has; `version` is empty when it has none."""
+    """The version a package manager would install now, by the lists it has; `version` is empty when it has none.
+
+    `origin` is what the manager calls where it is from: apt an Origin, dnf and zypper a repository.
+    """
 
     package: str
     version: str
@@ -122,7 +126,8 @@ class LegacyKey:
 class Facts:
     """A machine as it is. `memory` is in bytes, 0 when not known; `unreadable` are paths this user may not read.
 
-    `architecture` is dpkg's name where dpkg is (a 64-bit kernel may carry a 32-bit system), else the kernel's.
+    `architecture` is dpkg's or rpm's name where one of them is (a 64-bit kernel may carry a 32-bit system), else the
+    kernel's.
     `service_note` says why no service manager is running where that needs words. `directories` are those of
     RabbitMQ that hold something already.
     """
@@ -152,10 +157,12 @@ class Facts:
         """The name of the service manager that runs, `none` without one."""
         return self.init.value
 
-    def package(self, name: str) -> InstalledPackage | None:
-        """Return a package that is on the machine in any state, or None."""
-        return next((package for package in self.packages if package.name == name), None)
+    def package(self, *names: str) -> InstalledPackage | None:
+        """Return the first of some packages that is on the machine in any state, or None."""
+        found = (package for name in names for package in self.packages if package.name == name)
+        return next(found, None)
 
-    def candidate(self, name: str) -> Candidate | None:
-        """Return what the lists offer for a package, or None where they were not asked."""
-        return next((candidate for candidate in self.candidates if candidate.package == name), None)
+    def candidate(self, *names: str) -> Candidate | None:
+        """Return what the lists offer for the first of some packages that they have; None where they were not asked."""
+        found = [candidate for name in names for candidate in self.candidates if candidate.package == name]
+        return next((candidate for candidate in found if candidate.version), next(iter(found), None))

@@ -139,8 +139,9 @@ class Unpack:
     """Put the tree of an archive in place, all of it or nothing.
 
     `source` is an archive on this machine whose bytes have the sha256 `digest`; everything in it is in the folder
-    `top` (empty: at its root). It is unpacked as `through`, a path beside `path` that nobody else uses, synced,
-    marked with the digest in `MARK`, and renamed. Where it is refused, those of `directories` that are empty go.
+    `top` (empty: at its root); of a parcel of packages that folder (a pattern) is all that is taken. It is unpacked as
+    `through`, a path beside `path` that nobody else uses, synced, marked with the digest in `MARK`, and renamed. Where
+    it is refused, those of `directories` that are empty go.
     `finish` is a program of the tree with its arguments, run in it before it gets to its place.
     """
 

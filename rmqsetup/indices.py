@@ -1,17 +1,13 @@
-"""Ask a source what versions it really offers: InRelease, its signature, Packages, its digest.
+"""Ask a source what versions it really offers; of apt's repositories: InRelease, its signature, Packages, its digest.
 
-Which of them to take belongs to `resolve`; keys and signatures to `keys`; the wire to `network`.
+How an RPM repository is read is in `repodata`. Which version to take belongs to `resolve`; keys and signatures to
+`keys`; the wire to `network`.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import lzma
 import re
 import time
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
@@ -19,20 +15,15 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 
-from rmqsetup import openpgp
+from rmqsetup import openpgp, repodata
 from rmqsetup.errors import TrustError
 from rmqsetup.host import Host
+from rmqsetup.index_files import IndexFile, MismatchError, Offered, fetch_listed, fetch_signed, is_absent
 from rmqsetup.keys import CLOCK_TOLERANCE, Key, from_the_future, verify_clearsigned, verify_detached
-from rmqsetup.network import DEADLINE, FetchError, Kind, background, fetch, shown
+from rmqsetup.network import DEADLINE, FetchError, Kind, background, shown
 
 HEAD_START = 1.5
 """Seconds the first mirror has to itself: equal mirrors give equal plans, a dead one costs no more."""
-
-RELEASE_LIMIT = 4 << 20
-"""Bytes of an InRelease file that are read at most."""
-
-UNPACKED_LIMIT = 512 << 20
-"""Bytes a Packages file may unpack to."""
 
 APT_LISTS = "/var/lib/apt/lists"
 """Where apt keeps the indices it has accepted."""
@@ -40,12 +31,17 @@ APT_LISTS = "/var/lib/apt/lists"
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One apt repository below every mirror of a source: `{mirror}/{path}/dists/{suite}`."""
+    """One repository below every mirror of a source: `{mirror}/{path}/dists/{suite}` for apt.
+
+    Of `form` "rpm" it is `{mirror}/{path}/repodata`, without suite and component, and `name` is the id it gets.
+    """
 
     path: str
     suite: str
     component: str
     architecture: str
+    form: str = "deb"
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +53,6 @@ class Query:
     repositories: tuple[Repository, ...]
     packages: tuple[str, ...]
     key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """One version of a package in an index; `depends` is its Depends field."""
-
-    package: str
-    version: str
-    architecture: str
-    depends: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +87,6 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexFile:
-    """A file that a Release file lists; `digest` is SHA-256 in hex."""
-
-    path: str
-    size: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Release:
     """What a Release file says."""
 
@@ -121,10 +98,6 @@ class Release:
     valid_until: datetime | None
     all_is_separate: bool
     files: tuple[IndexFile, ...]
-
-
-class MismatchError(TrustError):
-    """An index file is not the one its signed Release promises: tampered with, or a mirror in the middle of a sync."""
 
 
 def survey(query: Query, *, host: Host, deadline: float = DEADLINE) -> tuple[Survey, ...]:
@@ -140,7 +113,7 @@ def survey(query: Query, *, host: Host, deadline: float = DEADLINE) -> tuple[Sur
 
 def refuse_replay(found: Survey, host: Host) -> None:
     """Raise `TrustError` when an index is older than the one apt has seen from the same mirror on that host."""
-    seen = seen_by_apt(host, _dists(found.mirror, found.repository))
+    seen = seen_by_apt(host, _place(found.mirror, found.repository))
     if found.date and seen and found.date < seen:
         raise TrustError(
             f"{shown(found.mirror)} serves an older index than before",
@@ -247,19 +220,38 @@ def _ask(mirror: str, query: Query, *, repository: Repository, host: Host, until
 
 
 def _read_mirror(mirror: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
-    dists = _dists(mirror, repository)
+    base = _place(mirror, repository)
+    read = _read_rpm if repository.form == "rpm" else _read_deb
     try:
-        release = parse_release(_signed_release(dists, query.key, host=host, until=until))
-        check_dates(release, datetime.now(tz=timezone.utc))
-        texts = [_packages(dists, entry, until=until) for entry in _wanted_files(release, repository)]
+        found = read(base, query, repository=repository, host=host, until=until)
     except TrustError as error:
-        error.looked_at = (*error.looked_at, shown(dists))
+        error.looked_at = (*error.looked_at, shown(base))
+        error.hint = error.hint or "do not install from this source until it is clear why"
         raise
+    return replace(found, mirror=mirror)
+
+
+def _read_rpm(base: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
+    made, text = repodata.read(base, query.key, host=host, until=until)
     return Survey(
         source_id=query.source_id,
         repository=repository,
         answered=True,
-        mirror=mirror,
+        origin=repository.name,
+        label=repository.name,
+        date=made,
+        offers=repodata.parse_primary(text, query.packages, repository.architecture),
+    )
+
+
+def _read_deb(base: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
+    release = parse_release(_signed_release(base, query.key, host=host, until=until))
+    check_dates(release, datetime.now(tz=timezone.utc))
+    texts = [fetch_listed(base, entry, until=until) for entry in _wanted_files(release, repository)]
+    return Survey(
+        source_id=query.source_id,
+        repository=repository,
+        answered=True,
         origin=release.origin,
         label=release.label,
         suite=release.suite,
@@ -269,16 +261,18 @@ def _read_mirror(mirror: str, query: Query, *, repository: Repository, host: Hos
     )
 
 
-def _dists(mirror: str, repository: Repository) -> str:
-    return "/".join(part.strip("/") for part in (mirror, repository.path, "dists", repository.suite) if part.strip("/"))
+def _place(mirror: str, repository: Repository) -> str:
+    """Return where a repository of a mirror begins, of apt's its suite."""
+    inner = ("dists", repository.suite) if repository.form == "deb" else ()
+    return "/".join(part.strip("/") for part in (mirror, repository.path, *inner) if part.strip("/"))
 
 
 def _signed_release(dists: str, key: Key, *, host: Host, until: float) -> str:
     """Return the proven text of InRelease or, where there is none, of Release with its Release.gpg."""
     try:
-        data = _fetch(f"{dists}/InRelease", until=until)
+        data = fetch_signed(f"{dists}/InRelease", until=until)
     except FetchError as error:
-        if not _is_absent(error):
+        if not is_absent(error):
             raise
         return _detached_release(dists, key, host=host, until=until).decode(errors="replace")
     if data.startswith(openpgp.CLEARSIGNED) and b"-----END PGP SIGNATURE-----" not in data:
@@ -287,25 +281,14 @@ def _signed_release(dists: str, key: Key, *, host: Host, until: float) -> str:
 
 
 def _detached_release(dists: str, key: Key, *, host: Host, until: float) -> bytes:
-    data = _fetch(f"{dists}/Release", until=until)
+    data = fetch_signed(f"{dists}/Release", until=until)
     try:
-        signature = _fetch(f"{dists}/Release.gpg", until=until)
+        signature = fetch_signed(f"{dists}/Release.gpg", until=until)
     except FetchError as error:
-        if not _is_absent(error):
+        if not is_absent(error):
             raise
         raise TrustError("the repository is not signed", cause="it has neither InRelease nor Release.gpg") from error
     return verify_detached(data, signature, key=key, host=host).payload
-
-
-def _fetch(url: str, *, until: float, limit: int = RELEASE_LIMIT) -> bytes:
-    data = fetch(url, limit=limit, deadline=until - time.monotonic())
-    if not data.strip():
-        raise FetchError(url, Kind.SHORT, "the file is empty")
-    return data
-
-
-def _is_absent(error: FetchError) -> bool:
-    return error.status in {404, 410} or error.kind is Kind.FILE
 
 
 def _wanted_files(release: Release, repository: Repository) -> Iterator[IndexFile]:
@@ -320,46 +303,6 @@ def _wanted_files(release: Release, repository: Repository) -> Iterator[IndexFil
         base = f"{repository.component}/binary-{architecture}/Packages"
         listed = [by_path[base + packing] for packing in (".xz", ".gz", "") if base + packing in by_path]
         yield from listed[:1]
-
-
-def _packages(dists: str, entry: IndexFile, *, until: float) -> str:
-    """Fetch a Packages file, compare it with its digest before anything else, and unpack it."""
-    if not entry.size:
-        return ""
-    url = f"{dists}/{entry.path}"
-    try:
-        data = fetch(url, limit=entry.size, deadline=until - time.monotonic())
-    except FetchError as error:
-        if error.kind is not Kind.TOO_LARGE:
-            raise
-        raise _mismatch(entry, f"it has more than {entry.size} bytes") from error
-    if len(data) != entry.size:
-        raise _mismatch(entry, f"it has {len(data)} bytes instead of {entry.size}")
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != entry.digest:
-        raise _mismatch(entry, f"its SHA-256 is {digest} instead of {entry.digest}")
-    return _unpack(data, entry.path)
-
-
-def _mismatch(entry: IndexFile, cause: str) -> MismatchError:
-    return MismatchError(
-        f"{entry.path} is not what the signed index promises",
-        cause=cause,
-        hint="the mirror may be in the middle of a sync: try again in some minutes; if it stays, report it",
-    )
-
-
-def _unpack(data: bytes, path: str) -> str:
-    try:
-        if path.endswith(".xz"):
-            with lzma.open(io.BytesIO(data)) as unpacked:
-                data = unpacked.read(UNPACKED_LIMIT)
-        elif path.endswith(".gz"):
-            with gzip.open(io.BytesIO(data)) as unzipped:
-                data = unzipped.read(UNPACKED_LIMIT)
-    except (lzma.LZMAError, zlib.error, OSError, EOFError) as error:
-        raise TrustError(f"{path} cannot be unpacked", cause=str(error)) from error
-    return data.decode(errors="replace")
 
 
 def _field(stanza: str, name: str) -> str:

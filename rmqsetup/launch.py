@@ -6,14 +6,17 @@ Running it belongs to `services` and `hosts.foreground`; whether it does its wor
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
+from rmqsetup import cellar
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, UnsupportedError, UsageError
 from rmqsetup.host import Host
-from rmqsetup.managers.layout import SYSTEM
+from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports
 from rmqsetup.probes.address import NodeAddress
 from rmqsetup.probes.wire import GarbledError, ProbeError, UnreachableError
-from rmqsetup.services import OPEN_FILES
+from rmqsetup.services import OPEN_FILES, brew, launchd
+from rmqsetup.services.systemd_user import UNITS
 
 LAUNCHERS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server")
 """What starts the node. The first is upstream's own script, whose output is the node's; the packages' wrapper around it
@@ -22,18 +25,18 @@ becomes the user rabbitmq, and Debian's hides that output in a file."""
 USER, HOME, UMASK = "rabbitmq", "/var/lib/rabbitmq", 0o027
 """As whom, where, and with which umask the units of Debian's and of upstream's packages run it."""
 
-VARIABLES = (("HOME", HOME), ("USER", USER), ("LOGNAME", USER), ("RUNNING_UNDER_SYSTEMD", "true"))
-"""What the environment says. The node looks for its cookie in the home of its user. With the last one upstream's script
-becomes the node, as under systemd, which stops in order at SIGTERM (docker-library/rabbitmq pull request 778 does the
-same); else it stays as a proxy between us and the node, and that of RabbitMQ 3.10 ends with 0 whatever became of it."""
+SUPERVISED = ("RUNNING_UNDER_SYSTEMD", "true")
+"""By this variable upstream's script becomes the node, as under systemd, which stops in order at SIGTERM
+(docker-library/rabbitmq pull request 778 does the same); else it stays as a proxy between us and the node, and that of
+RabbitMQ 3.10 ends with 0 whatever became of it."""
+
+VARIABLES = (("HOME", HOME), ("USER", USER), ("LOGNAME", USER), SUPERVISED)
+"""What the environment says. The node looks for its cookie in the home of its user."""
 
 LOW = 4096
 """Fewer open files are little even for development, by RabbitMQ's own guide to networking."""
 
-CONFIG = "/etc/rabbitmq/rabbitmq.conf"
-FOLDER = "/etc/rabbitmq/conf.d"
-PLUGINS = "/etc/rabbitmq/enabled_plugins"
-ELSEWHERE = ("/etc/rabbitmq/advanced.config", "/etc/rabbitmq/rabbitmq.config")
+ELSEWHERE = ("advanced.config", "rabbitmq.config")
 """Files in which an administrator may have moved ports in a form that is not read here."""
 
 _MOVING = re.compile(
@@ -43,12 +46,57 @@ _MOVING = re.compile(
 _SETTING = re.compile(r"^\s*([\w.]+)\s*=\s*'?([^'#\n]*?)'?\s*(?:#.*)?$", re.MULTILINE)
 
 
-def launcher(host: Host) -> str:
-    """Return the program that starts the node. Raises `UsageError` where RabbitMQ is not installed."""
-    for path in LAUNCHERS:
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a node is started.
+
+    `program` becomes the node; it is run in `directory` as `user` (empty: as whoever we are) with `env` and `umask`.
+    `manager` is the service manager that starts it in the background (empty: the machine's own), and `service` what
+    that calls it.
+    """
+
+    program: str
+    directory: str
+    manager: str = ""
+    service: str = SYSTEM.service
+    user: str = ""
+    env: tuple[tuple[str, str], ...] = (SUPERVISED,)
+    umask: int = UMASK
+
+
+def find(host: Host, layout: Layout, *, home: str) -> Launch:
+    """Return how the node of a layout is started; `home` is that of the user we are.
+
+    Raises `UsageError` where RabbitMQ is not installed.
+    """
+    if not layout.prefix:
+        return Launch(_there(host, LAUNCHERS), HOME, user=USER, env=VARIABLES)
+    program = _there(host, (layout.program("rabbitmq-server"),))
+    if layout.manager == "brew":
+        env = (SUPERVISED, brew.settings(layout.prefix))
+        manager = "brew" if cellar.has_session(host) else "detached"
+        return Launch(program, layout.prefix, manager, layout.service, env=env)
+    manager, service = _looked_after(host, program, home)
+    return Launch(program, layout.prefix, manager, service or layout.prefix)
+
+
+def _there(host: Host, programs: tuple[str, ...]) -> str:
+    for path in programs:
         if host.read(path) is not None:
             return path
-    raise UsageError("there is no RabbitMQ to start on this machine", hint="rmqsetup install", looked_at=LAUNCHERS)
+    raise UsageError("there is no RabbitMQ to start on this machine", hint="rmqsetup install", looked_at=programs)
+
+
+def _looked_after(host: Host, program: str, home: str) -> tuple[str, str]:
+    """Return what looks after the node that a program starts, and what that calls it: by the unit that names it."""
+    units = (
+        ("systemd-user", SYSTEM.service, f"{home}/{UNITS}/{SYSTEM.service}.service"),
+        ("launchd-agent", launchd.LABEL, f"{home}/{launchd.AGENTS}/{launchd.LABEL}.plist"),
+    )
+    for manager, name, path in units:
+        if program in _text(host, path):
+            return manager, name
+    return "script", ""
 
 
 def limited(soft: int, hard: int, wanted: int | None = None) -> tuple[int, int]:
@@ -75,37 +123,39 @@ def refuse_running(host: Host, address: NodeAddress, seen: str = "") -> None:
         raise ConflictError(
             f"the node {address.name} is running already",
             cause=known or seen,
-            hint="rmqsetup status shows how it is; rabbitmqctl stop stops it",
+            hint=f"rmqsetup status shows how it is; {address.layout.program('rabbitmqctl')} stop stops it",
         )
 
 
-def refuse_taken(host: Host, *, inherited: tuple[str, ...] = ()) -> None:
+def refuse_taken(host: Host, layout: Layout = SYSTEM, *, inherited: tuple[str, ...] = ()) -> None:
     """Raise `BrokerNotReadyError` where somebody else has a port that the node is going to listen on.
 
     `inherited` are names of environment variables that the node will have. Where they, or files that are not read
     here, may have moved a port, it is not judged: the node itself tells then.
     """
-    wanted = dict(wanted_ports(host, inherited))
+    wanted = dict(wanted_ports(host, layout, inherited))
     for found in ports.taken(host):
         if found.port in wanted:
             raise BrokerNotReadyError(
                 f"port {found.port} is taken, where the node is to listen for {wanted[found.port]}",
                 cause=ports.holder(host, found) or "another process listens there",
-                hint="end what listens there, or give the node another port in rabbitmq.conf",
+                hint=f"end what listens there, or give the node another port in {layout.config}/rabbitmq.conf",
             )
 
 
-def wanted_ports(host: Host, inherited: tuple[str, ...] = ()) -> tuple[tuple[int, str], ...]:
+def wanted_ports(host: Host, layout: Layout = SYSTEM, inherited: tuple[str, ...] = ()) -> tuple[tuple[int, str], ...]:
     """Return the ports the node is going to listen on, as far as that can be read, each with what for.
 
     `inherited` are names of environment variables that the node will have.
     """
-    said = "\n".join((_text(host, SYSTEM.environment), *(f"{name}=" for name in inherited)))
-    if _MOVING.search(said) or any(host.read(path) for path in ELSEWHERE):
+    said = "\n".join((_text(host, layout.environment), *(f"{name}=" for name in inherited)))
+    if _MOVING.search(said) or any(host.read(f"{layout.config}/{name}") for name in ELSEWHERE):
         return ()
-    files = (CONFIG, *(f"{FOLDER}/{name}" for name in host.names(FOLDER) if name.endswith(".conf")))
-    pairs = dict(pair for path in files for pair in _SETTING.findall(_text(host, path)))
-    return (*_amqp(tuple(pairs.items())), *_others(host, tuple(pairs.items())))
+    folder = f"{layout.config}/conf.d"
+    more = (f"{folder}/{name}" for name in host.names(folder) if name.endswith(".conf"))
+    files = (f"{layout.config}/rabbitmq.conf", *more)
+    pairs = tuple(dict(pair for path in files for pair in _SETTING.findall(_text(host, path))).items())
+    return (*_amqp(pairs), *_others(pairs, _text(host, layout.plugins)))
 
 
 def is_epmd_in_use(address: NodeAddress) -> bool:
@@ -147,10 +197,10 @@ def _amqp(settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:
     return tuple((port, words) for port, words in found if port)
 
 
-def _others(host: Host, settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:
+def _others(settings: tuple[tuple[str, str], ...], plugins: str) -> tuple[tuple[int, str], ...]:
     keys = dict(settings)
     found = [] if any(key.startswith("distribution.") for key in keys) else [(25672, "other nodes")]
-    if re.search(r"\brabbitmq_management\b", _text(host, PLUGINS)):
+    if re.search(r"\brabbitmq_management\b", plugins):
         moved = [key for key in keys if key.startswith(("management.ssl.", "management.listener."))]
         port = _port(keys.get("management.tcp.port", "" if moved else "15672"))
         found += [(port, "the management UI")] if port else []

@@ -117,7 +117,9 @@ def background(work: Callable[[], _T]) -> Future[_T]:
 def looks_like_html(data: bytes) -> bool:
     """Tell whether the bytes begin like a web page."""
     return (
-        re.match(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype|html|head|body|\?xml)\b", data[:4096], _ANY)
+        re.match(
+            rb"(\xef\xbb\xbf)?\s*(<\?xml\b[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype|html|head|body)\b", data[:4096], _ANY
+        )
         is not None
     )
 

@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from rmqsetup.apply import Report, Watcher, apply
+from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
 from rmqsetup.host import Command, Host
-from rmqsetup.managers import apt_sources, apt_trust
-from rmqsetup.managers.apt_sources import ConfiguredSource
+from rmqsetup.managers import apt_trust
 from rmqsetup.managers.layout import SYSTEM, Layout, of_archive, of_brew
+from rmqsetup.managers.sources import ConfiguredSource, Sources, sources
 from rmqsetup.plan import Plan, undo
 from rmqsetup.prefix import CURRENT, Place, User, candidates
 from rmqsetup.prefix import build as build_below
@@ -31,7 +32,8 @@ from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
-from rmqsetup.wishes import DATA, SOURCES, Ours, Retirement, build
+from rmqsetup.steps.trust import Trust
+from rmqsetup.wishes import DATA, Ours, Retirement, build
 
 
 def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = False) -> Plan:
@@ -39,12 +41,13 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
 
     With `fresh` the plan is for a machine like this one without RabbitMQ and Erlang: one that is to be exported.
     """
-    facts = detect(host, brew=request.source == "brew")
-    if request.source == "archive":
+    facts = detect(host, brew=request.source == "brew", fetch=request.source not in BELOW)
+    if request.source in BELOW:
         return _below_prefix(host, facts, request, left=ours(_readable(state)))
     if fresh:
         brew = replace(facts.homebrew, kegs=()) if facts.homebrew else None
-        bare = replace(facts, packages=(), sources=(), legacy_keys=(), directories=(), homebrew=brew)
+        own = tuple(source for source in facts.sources if source.own)
+        bare = replace(facts, packages=(), sources=own, legacy_keys=(), directories=(), homebrew=brew)
         return build(resolve(bare, request, load(), ask(host)), bare, request, ours=Ours())
     resolution = resolve(facts, request, load(), ask(host))
     keeps = resolution.source == "installed" or resolution.layout.prefix
@@ -59,11 +62,10 @@ def ask(host: Host) -> Ask:
 
     def asking(source: Source) -> Answer:
         from rmqsetup import indices, keys
-        from rmqsetup.resolve import ERLANG, SERVER
 
         material = load().key_text(source.key_id) if source.key_id else None
         key = keys.prove(material, source.fingerprint) if material else keys.fetch(source.key, source.fingerprint)
-        query = indices.Query(source.id, source.mirrors, source.repositories, (SERVER, *ERLANG), key)
+        query = indices.Query(source.id, source.mirrors, source.repositories, source.packages, key)
         surveys = indices.survey(query, host=host)
         for survey in surveys:
             if survey.answered:
@@ -75,11 +77,11 @@ def ask(host: Host) -> Ask:
 
 def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, undoes: tuple[str, ...] = ()) -> Report:
     """Apply a plan under the lock, with a journal."""
-    began = time.time()
+    began = time.monotonic()
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host, plan, since=began)
+        _tell_why(report.error, host, plan, since=_clock(host) - (time.monotonic() - began))
     return report
 
 
@@ -90,11 +92,13 @@ def ours(receipts: tuple[Receipt, ...]) -> Ours:
     trees = [entry.step for entry in entries if isinstance(entry.step, Archive)]
     made = (*(file.directories for file in files), *(tree.directories for tree in trees))
     marks = [entry.inverse for entry in entries if isinstance(entry.inverse, Packages)]
+    trust = [entry.inverse for entry in entries if isinstance(entry.inverse, Trust)]
     return Ours(
         digests=tuple(dict.fromkeys(file.wanted_digest for file in files)),
         holds=tuple(dict.fromkeys(name for inverse in marks for name in inverse.release)),
         directories=tuple(dict.fromkeys(directory for each in made for directory in each)),
         paths=tuple(dict.fromkeys(file.path for file in files)),
+        trusted=tuple(dict.fromkeys(each.fingerprint for each in trust if not each.trusted)),
     )
 
 
@@ -155,6 +159,12 @@ def _tell_why(error: RmqsetupError, host: Host, plan: Plan, *, since: float) -> 
     error.hint = remedy(host, words, layout) or error.hint
 
 
+def _clock(host: Host) -> float:
+    """Return the time of a host in seconds since the epoch: its logs go by its own clock, which need not be ours."""
+    told = host.run(Command(("date", "+%s"), timeout=10)).stdout.strip()
+    return float(told) if told.isascii() and told.isdigit() else time.time()
+
+
 def prefix_in_use(state: Path) -> str:
     """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
     entries = [entry.step for receipt in standing(_readable(state)) for entry in receipt.entries]
@@ -162,11 +172,14 @@ def prefix_in_use(state: Path) -> str:
 
 
 def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:
-    """Return the plan of an install from archives."""
-    from rmqsetup import archives
+    """Return the plan of an install below a prefix."""
+    from rmqsetup import archives, rootless
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup" / "archives"
-    resolution = archives.resolve(facts, request, load(), host=host, cache=cache)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup"
+    if request.source == "user":
+        resolution = rootless.resolve(facts, request, load(), host=host, cache=cache / "unpacked")
+    else:
+        resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
     name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
     user = User(name, group, home)
     settings = host.read(resolution.layout.settings)
@@ -196,27 +209,30 @@ def _readable(state: Path) -> tuple[Receipt, ...]:
 
 def _retired(host: Host, facts: Facts, resolution: Resolution) -> tuple[Retirement, ...]:
     """Return the lists and keyrings that hold what must not stay, as they are and without it."""
+    its = sources(facts.manager)
     uris = {uri.rstrip("/") for served in resolution.served for uri in served.uris}
-    doomed = tuple(source for source in facts.sources if _is_doomed(source, uris))
-    paths = dict.fromkeys(s.file for s in doomed if s.enabled and not (uris and s.file == SOURCES))  # that is replaced
-    lists = (_without(host, path, doomed) for path in paths)
+    doomed = tuple(source for source in facts.sources if _is_doomed(source, uris, its))
+    paths = dict.fromkeys(s.file for s in doomed if s.enabled and not (uris and its.is_ours(s.file)))  # it is replaced
+    lists = (_without(host, path, doomed, its) for path in paths)
     unbound = [s for s in facts.sources if s.enabled and s not in doomed and not s.signed_by]
     if any("rabbitmq" in uri for source in unbound for uri in source.uris):
         return tuple(filter(None, lists))  # it lives by apt's machine-wide keys: without them apt would refuse it
     return tuple(filter(None, (*lists, *_keyrings(host, facts))))
 
 
-def _is_doomed(source: ConfiguredSource, uris: set[str]) -> bool:
+def _is_doomed(source: ConfiguredSource, uris: set[str], its: Sources) -> bool:
     """Whether an entry is retired, or names what ours will: apt refuses two with unlike Signed-By, and stops."""
-    return bool(source.retired) or (source.file != SOURCES and any(uri.rstrip("/") in uris for uri in source.uris))
+    return bool(source.retired) or (
+        not its.is_ours(source.file) and any(uri.rstrip("/") in uris for uri in source.uris)
+    )
 
 
-def _without(host: Host, path: str, doomed: tuple[ConfiguredSource, ...]) -> Retirement | None:
+def _without(host: Host, path: str, doomed: tuple[ConfiguredSource, ...], its: Sources) -> Retirement | None:
     state = host.read(path)
     if state is None or state.content is None:
         return None
     text = state.content.decode(errors="surrogateescape")  # what is not UTF-8 comes back as it was
-    rest = apt_sources.without(path, text, tuple(source.line for source in doomed if source.file == path))
+    rest = its.without(path, text, tuple(source.line for source in doomed if source.file == path))
     return Retirement(path, state, rest.encode(errors="surrogateescape") if rest else None)
 
 

@@ -9,20 +9,17 @@ from dataclasses import dataclass, replace
 from functools import reduce
 
 from rmqsetup import __version__
-from rmqsetup.detect import Facts
 from rmqsetup.errors import RmqsetupError
+from rmqsetup.facts import Facts
 from rmqsetup.host import Host, look
 from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Resolution
-from rmqsetup.steps import AnyStep, Change, Step
+from rmqsetup.steps import SCHEMA, AnyStep, Change, Step
 from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
-
-SCHEMA = 1
-"""Version of the form of plans and receipts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from rmqsetup.host import MARK
 from rmqsetup.managers.layout import Layout
 from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import Request, enabled_plugins
-from rmqsetup.releases import Proven
+from rmqsetup.releases import SERVER, Proven
 from rmqsetup.resolution import Resolution
+from rmqsetup.services import launchd
+from rmqsetup.services.systemd_user import UNITS
 from rmqsetup.steps import Step
 from rmqsetup.steps.archive import Archive, Tree
 from rmqsetup.steps.file import File, sha256
@@ -28,8 +30,11 @@ UNIT = "rabbitmq-server"
 CURRENT = "current"
 """The link to the release in use."""
 
+SERVER_PROGRAM = "rabbitmq-server"
+"""What starts the node."""
+
 PROGRAMS = (
-    *("rabbitmq-server", "rabbitmqctl", "rabbitmq-plugins", "rabbitmq-diagnostics", "rabbitmq-queues"),
+    *(SERVER_PROGRAM, "rabbitmqctl", "rabbitmq-plugins", "rabbitmq-diagnostics", "rabbitmq-queues"),
     *("rabbitmq-streams", "rabbitmq-upgrade"),
 )
 """What there is to call; each script of `bin` does what its name says."""
@@ -50,7 +55,7 @@ RABBITMQ_LOG_BASE="$prefix/var/log/rabbitmq"
 export PATH HOME RABBITMQ_CONF_ENV_FILE RABBITMQ_CONFIG_FILE RABBITMQ_CONFIG_FILES RABBITMQ_ADVANCED_CONFIG_FILE
 export RABBITMQ_ENABLED_PLUGINS_FILE RABBITMQ_MNESIA_BASE RABBITMQ_LOG_BASE
 umask 027
-mkdir -p "$RABBITMQ_MNESIA_BASE" "$RABBITMQ_LOG_BASE" && cd "$HOME" || exit 1
+{limit}mkdir -p "$RABBITMQ_MNESIA_BASE" "$RABBITMQ_LOG_BASE" && cd "$HOME" || exit 1
 exec "$prefix/current/sbin/${{0##*/}}" "$@"
 """
 
@@ -101,7 +106,8 @@ def build(resolution: Resolution, facts: Facts, request: Request, *, ours: Ours,
 
 def candidates(layout: Layout, user: User) -> tuple[str, ...]:
     """Return the folders that an install may have to make, for a look at which of them are there."""
-    files = (layout.settings, layout.program("x"), _unit_path(user))
+    agents = (f"{user.home}/{UNITS}/x", f"{user.home}/{launchd.AGENTS}/x")
+    files = (layout.settings, layout.program("x"), *agents)
     return tuple(dict.fromkeys(str(parent) for path in files for parent in PurePosixPath(path).parents))
 
 
@@ -124,16 +130,27 @@ class _Builder:
         return tuple(self._tree(proven) for proven in self.resolution.archives)
 
     def _tree(self, proven: Proven) -> Archive:
-        prefix, erlang = self.layout.prefix, not proven.signer
-        name = f"erlang-{proven.version}" if erlang else proven.top
+        prefix, name = self.layout.prefix, proven.tree
         finish = ("./Install", "-cross", "-minimal", f"{prefix}/{name}") if proven.installs else ()
         tree = Tree(name, proven.digest, proven.path, proven.top, finish)
-        return Archive(prefix, (tree,), name, "erlang" if erlang else CURRENT, directories=self._made(f"{prefix}/x"))
+        return Archive(
+            prefix,
+            (tree,),
+            name,
+            CURRENT if name.startswith(SERVER) else "erlang",
+            directories=self._made(f"{prefix}/x"),
+        )
 
     def scripts(self) -> tuple[Step, ...]:
         """Write what there is to call."""
-        text = _SCRIPT.format(prefix=self.layout.prefix, erl=self.resolution.erl or "$prefix/erlang/bin")
-        return tuple(self._file(self.layout.program(name), text, mode=0o755) for name in PROGRAMS)
+        return tuple(self._file(self.layout.program(name), self._script(name), mode=0o755) for name in PROGRAMS)
+
+    def _script(self, name: str) -> str:
+        """Return the text of a program; the one that starts the node sets its limit where nothing else does."""
+        request, erl = self.request, self.resolution.erl or "$prefix/erlang/bin"
+        limits = request.open_files is not None and name == SERVER_PROGRAM and request.archive.service in ("", "none")
+        limit = f"ulimit -n {request.open_files} || exit 1\n" if limits else ""
+        return _SCRIPT.format(prefix=self.layout.prefix, erl=erl, limit=limit)
 
     def configuration(self) -> tuple[Step, ...]:
         """Write what the request says of the node."""
@@ -165,20 +182,31 @@ class _Builder:
         )
 
     def service(self) -> tuple[Step, ...]:
-        """Let the node run: looked after by its user's systemd, or by nobody."""
+        """Let the node run: looked after by its user's systemd or launchd, or by nobody."""
         layout, request = self.layout, self.request
         config = (layout.settings, f"{layout.config}/rabbitmq.conf", layout.plugins)
         places = (f"{layout.prefix}/current", f"{layout.prefix}/erlang")
-        files = (*config, layout.definitions, *places, *(f"{path}/{MARK}" for path in places))
+        marks = (f"{path}/{MARK}" for path in places)
+        files = (*config, layout.definitions, *places, *marks, layout.program(SERVER_PROGRAM))
         running = True if request.start else None
-        if request.archive.service != "systemd":
-            return (Service("script", layout.prefix, enabled=None, running=running, newer_than=files),)
+        if request.archive.service == "systemd":
+            unit = self._unit()
+            return (unit, Service("systemd-user", UNIT, request.enable, running, newer_than=(*files, unit.path)))
+        if request.archive.service == "launchd":
+            agent = self._agent()
+            return (agent, Service("launchd-agent", launchd.LABEL, None, running, newer_than=(*files, agent.path)))
+        return (Service("script", layout.prefix, enabled=None, running=running, newer_than=files),)
+
+    def _unit(self) -> File:
+        request, prefix = self.request, self.layout.prefix
         limits = f"LimitNOFILE={request.open_files}\n" if request.open_files else ""
-        unit = self._file(
-            _unit_path(self.place.user), _UNIT.format(written=WRITTEN, prefix=layout.prefix, limits=limits)
-        )
-        newer = (*files, unit.path)
-        return (unit, Service("systemd-user", UNIT, enabled=request.enable, running=running, newer_than=newer))
+        text = _UNIT.format(written=WRITTEN, prefix=prefix, limits=limits)
+        return self._file(f"{self.place.user.home}/{UNITS}/{UNIT}.service", text)
+
+    def _agent(self) -> File:
+        request, its = self.request, self.layout
+        text = launchd.plist(its.prefix, logs=its.logs, enabled=request.enable, open_files=request.open_files)
+        return self._file(f"{self.place.user.home}/{launchd.AGENTS}/{launchd.LABEL}.plist", text)
 
     def _file(self, path: str, text: str, *, mode: int = 0o644) -> File:
         user = self.place.user
@@ -212,7 +240,3 @@ def _packages(resolution: Resolution, facts: Facts, request: Request) -> tuple[S
             lock_timeout=request.lock_timeout,
         ),
     )
-
-
-def _unit_path(user: User) -> str:
-    return f"{user.home}/.config/systemd/user/{UNIT}.service"

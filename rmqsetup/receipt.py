@@ -18,8 +18,7 @@ from typing import Any
 
 from rmqsetup import __version__
 from rmqsetup.errors import ConflictError, ManagerError, UsageError
-from rmqsetup.plan import SCHEMA
-from rmqsetup.steps import Step
+from rmqsetup.steps import SCHEMA, Step
 from rmqsetup.steps.file import File, sha256
 
 STATE = Path("/var/lib/rmqsetup")

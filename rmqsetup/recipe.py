@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rmqsetup import archived, definitions, settings
-from rmqsetup.archived import NOTHING, Archived, placed_at
+from rmqsetup.archived import BELOW, NOTHING, Archived, of_user, placed_at
 from rmqsetup.codec import Problem, did_you_mean, salvage
 from rmqsetup.errors import UsageError
 from rmqsetup.settings import Setting
@@ -22,10 +22,11 @@ from rmqsetup.version import Wanted
 DEFINITIONS = "/etc/rabbitmq/definitions.json"
 """Where a node finds the definitions of a request."""
 
-SOURCES = ("auto", "team", "distro", "brew", "mirror", "archive")
+SOURCES = ("auto", "team", "distro", "brew", "mirror", "archive", "user")
 """Where RabbitMQ may come from.
 
-`auto` is the team's repository where it serves this machine, else the distribution; on a Mac it is Homebrew.
+`auto` is the team's repository where it serves this machine, else the distribution; on a Mac it is Homebrew. `user` are
+the distribution's packages, unpacked for a user without root.
 """
 
 OPEN_FILES = range(1024, 1048576 + 1)
@@ -191,6 +192,8 @@ def override(request: Request, overrides: Overrides) -> Request:
         recommends=request.recommends if overrides.recommends is None else overrides.recommends,
         lock_timeout=request.lock_timeout if overrides.lock_timeout is None else overrides.lock_timeout,
     )
+    if request.source == "user":
+        request = replace(request, archive=of_user(request.archive))
     unsaid = tuple(problem for _, problems in said for problem in problems)
     found = (*faults, *more, *unsaid, *_judge(request), *_complete(request))
     if found:
@@ -305,7 +308,7 @@ def _source(request: Request, overrides: Overrides) -> Request:
         request = replace(
             request, source=name, mirror=url.rstrip("/") or kept.mirror, key=kept.key, fingerprint=kept.fingerprint
         )
-        request = replace(request, archive=request.archive if name == "archive" else NOTHING)
+        request = replace(request, archive=request.archive if name in BELOW else NOTHING)
     if overrides.key is not None:
         request = replace(request, key=placed_at(overrides.key, Path.cwd()))
     if overrides.fingerprint is not None:

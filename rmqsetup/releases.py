@@ -30,6 +30,9 @@ ARCHIVE = 512 << 20
 DEADLINE = 900.0
 """Seconds that an archive may take to arrive."""
 
+SERVER, ERLANG = "rabbitmq_server-", "erlang-"
+"""What the folders of a release and of an Erlang are named with."""
+
 _SIGNATURE = 64 << 10
 _HEX = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"\d+(\.\d+)+(-(alpha|beta|rc)\.\d+)?")
@@ -51,7 +54,8 @@ class Proven:
     """An archive on this machine that was proven: its sha256 `digest`, and the `signer` (a full fingerprint) if any.
 
     `path` is the archive, `where` what it was asked for as. All of it is in its folder `top` (empty: at its root);
-    `version` is what the archive itself says. `installs` tells that its own script has to finish it.
+    `version` is what the archive itself says. `installs` tells that its own script has to finish it. `tree` is what
+    its folder is called below a prefix.
     """
 
     path: str
@@ -61,6 +65,7 @@ class Proven:
     version: str
     signer: str = ""
     installs: bool = False
+    tree: str = ""
 
 
 def offers(publication: Publication, *, system: str = "", architecture: str = "") -> tuple[Offer, ...]:
@@ -104,7 +109,7 @@ def fetch_rabbitmq(where: str, key: Key, *, host: Host, cache: Path, signature: 
             hint="take the one that is named rabbitmq-server-generic-unix-VERSION.tar.xz",
         )
     path, digest = _kept(where, data, cache)
-    return Proven(path, where, digest, top, upstream(name[1]), signed.signer)
+    return Proven(path, where, digest, top, upstream(name[1]), signed.signer, tree=top)
 
 
 def fetch_erlang(where: str, digest: str, *, cache: Path) -> Proven:
@@ -129,7 +134,7 @@ def fetch_erlang(where: str, digest: str, *, cache: Path) -> Proven:
             hint="take a built Erlang, not its source",
         )
     path, digest = _kept(where, data, cache)
-    return Proven(path, where, digest, top, version, installs=installs)
+    return Proven(path, where, digest, top, version, installs=installs, tree=f"{ERLANG}{version}")
 
 
 def _read(where: str, *, limit: int) -> bytes:

@@ -13,6 +13,7 @@ from rmqsetup.indices import Repository, Survey
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package
 from rmqsetup.managers.layout import SYSTEM, Layout
+from rmqsetup.managers.sources import Served
 from rmqsetup.releases import Proven
 
 
@@ -20,7 +21,7 @@ from rmqsetup.releases import Proven
 class Source:
     """Where packages may come from: mirrors, the repositories below each, and the key by its full fingerprint.
 
-    `key` is a file, a URL, or empty for the key that the catalog ships under `key_id`.
+    `key` is a file, a URL, or empty for the key that the catalog ships under `key_id`. `packages` are those to ask for.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Source:
     fingerprint: str
     key: str = ""
     key_id: str = ""
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,6 @@ class Answer:
 
 Ask = Callable[[Source], Answer]
 """Asks a source what it offers; raises `TrustError`, never `NetworkError`: that is in the surveys."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A repository to be configured: `uris` with the answering mirror first."""
-
-    uris: tuple[str, ...]
-    suite: str
-    component: str
-    architecture: str
-    origin: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ is in `wishes`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from rmqsetup import guard, homebrew, pairing
@@ -16,22 +17,16 @@ from rmqsetup.detect import Facts
 from rmqsetup.errors import NetworkError, UnsupportedError
 from rmqsetup.indices import Repository, Survey
 from rmqsetup.managers import Package, State
-from rmqsetup.managers.layout import SYSTEM
+from rmqsetup.managers.layout import ERLANG, SYSTEM, Layout
+from rmqsetup.managers.sources import Served, Sources, find, sources
 from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
-from rmqsetup.resolution import Answer, Ask, Resolution, Served, Source
+from rmqsetup.resolution import Answer, Ask, Resolution, Source
 from rmqsetup.version import Precision, Wanted, upstream
 
 __all__ = ["ERLANG", "SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "place", "resolve", "source_of"]
 
 SERVER = SYSTEM.server
-
-ERLANG = (
-    *("erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-ftp", "erlang-inets", "erlang-mnesia"),
-    *("erlang-os-mon", "erlang-parsetools", "erlang-public-key", "erlang-runtime-tools", "erlang-snmp", "erlang-ssl"),
-    *("erlang-syntax-tools", "erlang-tftp", "erlang-tools", "erlang-xmerl"),
-)
-"""What RabbitMQ needs of Erlang, as https://www.rabbitmq.com/docs/install-debian lists it (2026-08-21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +43,36 @@ class _Case:
         """The machine's distribution."""
         return self.place.distribution
 
-    def is_own(self, origin: str) -> bool:
-        """Whether a package's Origin field names the distribution itself, or what it is made from."""
-        return origin.casefold().startswith((self.row.family, self.facts.os.id or self.row.family))
+    @property
+    def told(self) -> Sources:
+        """How its package manager is told of repositories."""
+        return sources(self.row.manager)
 
-    def own(self, package: str) -> str:
+    @property
+    def its(self) -> Layout:
+        """Where its RabbitMQ keeps its things, and what its packages are called."""
+        return self.told.layout
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Patterns of what its package manager calls the repositories that are not for RabbitMQ alone."""
+        return tuple(name for source in self.facts.sources if source.own and source.enabled for name in source.names)
+
+    @property
+    def own_origins(self) -> tuple[str, ...]:
+        """Patterns of what its package manager calls where the distribution's own packages are from."""
+        return self.repositories if self.told.form == "rpm" else (f"{self.row.family.capitalize()}*",)
+
+    def is_own(self, origin: str) -> bool:
+        """Whether a package's origin or maker is the distribution itself, or what it is made from."""
+        named = origin.casefold().startswith((self.row.family, self.facts.os.id or self.row.family))
+        return (
+            named or origin.startswith(self.row.vendors) or any(fnmatchcase(origin, each) for each in self.repositories)
+        )
+
+    def own(self, *packages: str) -> str:
         """Return the version that the distribution itself offers, as far as its lists were fetched."""
-        known = self.facts.candidate(package)
+        known = self.facts.candidate(*packages)
         return known.version if known and (not known.origin or self.is_own(known.origin)) else ""
 
 
@@ -69,6 +87,8 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resol
     if request.source == "brew":
         raise homebrew.missing(facts)
     case = _Case(facts, request, catalog, place(facts, catalog))
+    if find(case.row.manager) is None:
+        raise homebrew.missing(facts)
     found = _installed(case) or _guard(_choose(case, ask), case)
     return replace(found, warnings=(*found.warnings, *_strays(facts)))
 
@@ -80,7 +100,7 @@ def _choose(case: _Case, ask: Ask) -> Resolution:
     is_auto = case.request.source == "auto"
     if isinstance(source, str):
         if not is_auto:
-            raise UnsupportedError(source, hint="see what works here with: rmqsetup versions")
+            raise UnsupportedError(source, hint=_instead(case, "see what works here with: rmqsetup versions"))
         return _from_distribution(case, reason=source)
     answer = ask(source)
     silent = _silence(answer.surveys)
@@ -99,21 +119,25 @@ def _choose(case: _Case, ask: Ask) -> Resolution:
 
 def source_of(facts: Facts, request: Request, distribution: Distribution, catalog: Catalog) -> Source | str:
     """Return the source a request means on this machine, or in words why there is none."""
-    rows = [row for row in catalog.repositories if row.source == "team" and row.manager == distribution.manager]
+    its = sources(distribution.manager)
+    packages = (its.layout.server, *its.layout.pieces)
+    rows = [row for row in catalog.repositories if row.source == "team" and row.form == its.form]
     if request.source == "mirror":
         repositories = tuple(_repository(row, distribution, facts.architecture) for row in rows)
-        return Source(
-            "mirror", request.mirror, (request.mirror.rstrip("/"),), repositories, request.fingerprint, request.key
-        )
+        bases, key = (request.mirror.rstrip("/"),), (request.fingerprint, request.key)
+        return Source("mirror", request.mirror, bases, repositories, *key, packages=packages)
+    if not any(row.key for row in rows):
+        return "the keys that sign Team RabbitMQ's RPM repositories are known by short ids only, which prove nothing"
     if request.source == "auto":
         rows = [row for row in rows if row.id in distribution.repositories]
     if not any(row.provides == "rabbitmq" for row in rows):
         return f"Team RabbitMQ's repositories do not serve {distribution.name}"
     serving = [row for row in rows if row.serves(facts.architecture)]
-    key = catalog.key(rows[0].key)
+    pinned = catalog.key(rows[0].key)
     mirrors = tuple(_base(uri) for uri in rows[0].uris)
     repositories = tuple(_repository(row, distribution, facts.architecture) for row in serving)
-    return Source("team", "Team RabbitMQ's repository", mirrors, repositories, key.fingerprint, key_id=key.id)
+    title = "Team RabbitMQ's repository"
+    return Source("team", title, mirrors, repositories, pinned.fingerprint, key_id=pinned.id, packages=packages)
 
 
 def place(facts: Facts, catalog: Catalog) -> Placement:
@@ -133,7 +157,7 @@ def place(facts: Facts, catalog: Catalog) -> Placement:
 def _installed(case: _Case) -> Resolution | None:
     """Keep what is there when it grants the wish, half configured or not: an upgrade is another command."""
     request, there = case.request, (State.INSTALLED, State.BROKEN)
-    server, erlang = case.facts.package(SERVER), case.facts.package("erlang-base")
+    server, erlang = case.facts.package(SERVER), case.facts.package(*case.its.runtimes)
     if not server or not erlang or server.state not in there or erlang.state not in there:
         return None
     if not request.rabbitmq.admits(server.version) or not request.erlang.admits(erlang.version):
@@ -154,6 +178,7 @@ def _installed(case: _Case) -> Resolution | None:
         tuple(Package(p.name, p.version) for p in (server, *((erlang,) if half else ()))),
         warnings=(*case.place.warnings, *pairing.warnings(verdict, own=own), *_rotten(case.facts, case.catalog)),
         reasons=(f"{words}; nothing newer is fetched", *pairing.remarks(verdict)),
+        layout=case.its,
     )
 
 
@@ -179,18 +204,19 @@ def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
 
 def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Resolution:
     row, request = case.row, case.request
-    rabbitmq, erlang = case.own(SERVER) or row.rabbitmq, case.own("erlang-base") or row.erlang
+    rabbitmq, erlang = case.own(SERVER) or row.rabbitmq, case.own(*case.its.runtimes) or row.erlang
     if not rabbitmq:
         raise UnsupportedError(
-            f"{row.name} offers no RabbitMQ of its own, as far as its package lists say",
+            f"{_title(case)} offers no RabbitMQ of its own, as far as its package lists say",
             cause=reason,
-            hint="fetch the lists with apt-get update and try again, or try --source team",
+            hint=f"fetch the lists with {case.told.fetching} and try again, or {_instead(case, 'try --source team')}",
         )
     for name, wanted, offered in (("RabbitMQ", request.rabbitmq, rabbitmq), ("Erlang", request.erlang, erlang)):
-        _compare(name, wanted, offered=offered, row=row, reason=reason)
+        _compare(name, wanted, offered=offered, case=case, reason=reason)
     verdict = pairing.judge(rabbitmq, erlang)
     known = case.facts.candidate(SERVER)
-    origins = (known.origin if known and case.is_own(known.origin) else "", row.family.capitalize())
+    origin = known.origin if known and case.is_own(known.origin) else ""
+    named = (f"{origin}*",) if origin and case.told.form != "rpm" else ()
     words = (case.place.because, reason, f"{row.name} ships RabbitMQ {upstream(rabbitmq)}", verdict.reason)
     return Resolution(
         row,
@@ -198,22 +224,24 @@ def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Re
         upstream(rabbitmq),
         upstream(erlang),
         (Package(SERVER, rabbitmq if request.rabbitmq.precision is Precision.EXACT else ""),),
-        origins=tuple(dict.fromkeys(f"{name}*" for name in origins if name)),
+        origins=tuple(dict.fromkeys((*named, *case.own_origins))),
         notice=notice,
         warnings=(*case.place.warnings, *pairing.warnings(verdict, own=True)),
         reasons=(*filter(None, words), *pairing.remarks(verdict)),
+        layout=case.its,
     )
 
 
-def _compare(name: str, wanted: Wanted, *, offered: str, row: Distribution, reason: str) -> None:
+def _compare(name: str, wanted: Wanted, *, offered: str, case: _Case, reason: str) -> None:
     """Raise `UnsupportedError` when the distribution's version (a series where only that is known) is not as wished."""
+    row = case.row
     if wanted.precision is Precision.ANY or wanted.admits(offered):
         return
     if upstream(wanted.text).startswith(f"{upstream(offered)}."):
         raise UnsupportedError(
             f"whether {row.name} has {name} {wanted} is not known, only that it has {offered}",
             cause=reason or "its package lists were not fetched yet",
-            hint="fetch them with apt-get update, then run the same command again",
+            hint=f"fetch them with {case.told.fetching}, then run the same command again",
         )
     option = "--rabbitmq" if name == "RabbitMQ" else "--erlang"
     needed = pairing.needed(str(wanted)) if name == "RabbitMQ" else ""
@@ -227,14 +255,14 @@ def _compare(name: str, wanted: Wanted, *, offered: str, row: Distribution, reas
 def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
     surveys = [survey for survey in answer.surveys if survey.answered]
     servers = tuple(o.version for s in surveys for o in s.offers if o.package == SERVER)
-    erlangs = tuple(o.version for s in surveys for o in s.offers if o.package == "erlang-base")
-    own = "" if erlangs else case.own("erlang-base") or case.row.erlang
+    erlangs = tuple(o.version for s in surveys for o in s.offers if o.package == case.its.erlang)
+    own = "" if erlangs else case.own(*case.its.runtimes) or case.row.erlang
     pair = pairing.choose(case.request, _within_reach(servers, case), erlangs or ((own,) if own else ()))
     lack = _lack(case, source) if own else ""
     if not pair.rabbitmq:
         return _impossible(case, source, _without_erlang(pair, lack, servers) if own else pair)
     offered = {o.package for s in surveys for o in s.offers if o.version == pair.erlang}
-    erlang = tuple(Package(name, pair.erlang) for name in ERLANG if erlangs and name in offered)
+    erlang = tuple(Package(name, pair.erlang) for name in case.its.pieces if erlangs and name in offered)
     origins = dict.fromkeys(name for s in surveys for name in (s.label, s.origin) if name)
     words = (case.place.because, *(f"{s.mirror} answered for {s.repository.path}" for s in surveys), lack)
     return Resolution(
@@ -243,11 +271,12 @@ def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
         upstream(pair.rabbitmq),
         upstream(pair.erlang),
         (Package(SERVER, pair.rabbitmq), *erlang),
-        origins=(*origins, *((f"{case.row.family.capitalize()}*",) if own else ())),
+        origins=(*origins, *(case.own_origins if own else ())),
         served=tuple(_served(survey, source) for survey in surveys),
         key=answer.key,
         warnings=(*case.place.warnings, *pair.warnings),
         reasons=(*filter(None, words), *pair.reasons),
+        layout=case.its,
     )
 
 
@@ -317,8 +346,23 @@ def _served(survey: Survey, source: Source) -> Served:
 
 
 def _repository(row: Row, distribution: Distribution, architecture: str) -> Repository:
-    path = urlsplit(row.urls(distribution)[0]).path.strip("/")
-    return Repository(path, row.suite_for(distribution), row.component, architecture)
+    path = urlsplit(row.urls(distribution)[0]).path.strip("/").replace("$basearch", architecture)
+    name = row.origin if row.form == "rpm" else ""
+    return Repository(path, row.suite_for(distribution), row.component, architecture, row.form, name)
+
+
+def _title(case: _Case) -> str:
+    """Name the system as it names itself, where it is made from another."""
+    return case.place.derivative or case.row.name
+
+
+def _instead(case: _Case, usual: str) -> str:
+    """Say what works instead: the `usual` words, unless upstream's packages are not to be had at all."""
+    if any(row.key for row in case.catalog.repositories if row.form == case.told.form):
+        return usual
+    own = "a mirror of your own: --source mirror=URL --key FILE --fingerprint FINGERPRINT"
+    remark = homebrew.remark(case.facts)
+    return f"take the archive: rmqsetup install --source archive --prefix ~/rabbitmq; or {own}{remark}"
 
 
 def _base(uri: str) -> str:

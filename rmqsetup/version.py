@@ -71,7 +71,7 @@ def _parts(text: str) -> tuple[_Part, ...]:
     """Split into (non-digits, number) pairs; an ending of rank 0 sorts after `~` and before everything else."""
     pairs = re.findall(r"([^0-9]*)([0-9]*)", text)
     parts = [((*map(_rank, word), 0), int(number or 0)) for word, number in pairs]
-    while parts and parts[-1] == ((0,), 0):
+    while len(parts) > 1 and parts[-1] == ((0,), 0):  # the first is a number, also when it is 0
         parts.pop()
     return (*parts, ((0,), 0))
 

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rmqsetup import homebrew, releases
+from rmqsetup import homebrew, releases, unpacked
 from rmqsetup.catalog import Distribution, Refusal, load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import NetworkError, RmqsetupError
 from rmqsetup.host import Host
 from rmqsetup.managers import State
 from rmqsetup.managers.brew import released
-from rmqsetup.managers.layout import FORMULA
+from rmqsetup.managers.layout import FORMULA, SYSTEM, Layout
+from rmqsetup.managers.sources import find
 from rmqsetup.pipeline import ask
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import SERVER, Answer, Ask, Source, resolve, source_of
 from rmqsetup.version import Version, is_pre_release, series, upstream
-
-ERLANG = "erlang-base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,8 @@ class Versions:
 
 def offered(host: Host, request: Request) -> Versions:
     """Ask every source what it offers a host. Raises nothing a source does: it is told beside the rest."""
-    facts = detect(host, brew=request.source == "brew")
+    facts = detect(host, brew=request.source == "brew", fetch=True)
+    its = _layout(facts)
     place = load().place(facts.os)
     row = place.distribution
     found = Versions(
@@ -76,7 +76,7 @@ def offered(host: Host, request: Request) -> Versions:
         tuple(_row(each.name) for each in load().series),
         (),
         installed_rabbitmq=_installed(facts, SERVER),
-        installed_erlang=_installed(facts, ERLANG),
+        installed_erlang=_installed(facts, *its.runtimes),
     )
     if isinstance(place, Refusal) or row is None:
         return replace(found, problem=place.reason if isinstance(place, Refusal) else "")
@@ -87,6 +87,8 @@ def offered(host: Host, request: Request) -> Versions:
     offers = tuple(_offer(facts, replace(request, source=name), row, ask=asked) for name in names)
     if request.source == "archive":
         return replace(found, offers=(*offers, _published()))
+    if request.source == "user":
+        return _unpacked(replace(found, offers=offers), host)
     return _chosen(replace(found, offers=offers), facts, request, ask=asked)
 
 
@@ -131,8 +133,13 @@ def _row(name: str) -> Row:
     )
 
 
-def _installed(facts: Facts, name: str) -> str:
-    package = facts.package(name)
+def _layout(facts: Facts) -> Layout:
+    its = find(facts.manager)
+    return its.layout if its else SYSTEM
+
+
+def _installed(facts: Facts, *names: str) -> str:
+    package = facts.package(*names)
     return upstream(package.version) if package and package.state is State.INSTALLED else ""
 
 
@@ -153,14 +160,14 @@ def _offer(facts: Facts, request: Request, row: Distribution, *, ask: Ask) -> Of
         source.id,
         source.title,
         _newest_first(tuple(offer.version for offer in offers if offer.package == SERVER)),
-        _newest_first(tuple(offer.version for offer in offers if offer.package == ERLANG)),
+        _newest_first(tuple(offer.version for offer in offers if offer.package == _layout(facts).erlang)),
         problem="\n".join(dict.fromkeys(failures)) if silent else "",
     )
 
 
 def _own(facts: Facts, row: Distribution) -> Offer:
-    """Return what the distribution itself has: by apt's lists, else by the catalog's series."""
-    server, erlang = facts.candidate(SERVER), facts.candidate(ERLANG)
+    """Return what the distribution itself has: by its package manager's lists, else by the catalog's series."""
+    server, erlang = facts.candidate(SERVER), facts.candidate(*_layout(facts).runtimes)
     rabbitmq = upstream(server.version) if server and server.version else row.rabbitmq
     return Offer(
         "distro",
@@ -180,6 +187,19 @@ def _published() -> Offer:
     except NetworkError as error:
         return Offer("archive", title, problem=": ".join(filter(None, (error.message, error.cause))))
     return Offer("archive", title, _newest_first(tuple(offer.version for offer in found)))
+
+
+def _unpacked(found: Versions, host: Host) -> Versions:
+    """Add what apt would take for a broker without root, whichever of its sources that is from."""
+    title = "what apt takes, unpacked without root"
+    try:
+        offer = unpacked.offered(host)
+    except RmqsetupError as error:
+        problem = ": ".join(filter(None, (error.message, error.cause)))
+        return replace(found, offers=(*found.offers, Offer("user", title, problem=problem)), problem=problem)
+    rabbitmq, erlang = upstream(offer.rabbitmq), upstream(offer.erlang)
+    offers = (*found.offers, Offer("user", title, (rabbitmq,), (erlang,)))
+    return replace(found, offers=offers, source="user", rabbitmq=rabbitmq, erlang=erlang)
 
 
 def _chosen(found: Versions, facts: Facts, request: Request, *, ask: Ask) -> Versions:

@@ -6,25 +6,23 @@ How steps are ordered and shown belongs to `plan`; why these versions, to `resol
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from rmqsetup import settings
 from rmqsetup.detect import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.managers import manager
 from rmqsetup.managers.layout import SYSTEM, Layout
+from rmqsetup.managers.sources import sources
 from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import Request, enabled_plugins, rabbitmq_conf
-from rmqsetup.resolution import Resolution, Served
+from rmqsetup.resolution import Resolution
 from rmqsetup.steps import Step
 from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.flags import Flags
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.trust import Trust
 
-SOURCES = "/etc/apt/sources.list.d/rabbitmq.sources"
-PIN = "/etc/apt/preferences.d/rabbitmq"
-KEYRING = "/usr/share/keyrings/com.rabbitmq.{source}.asc"
 CONFIG, SETTINGS, PLUGINS, DATA = SYSTEM.config, SYSTEM.settings, SYSTEM.plugins, SYSTEM.kept
 """Places of a system-wide RabbitMQ; those of a plan are its resolution's `layout`."""
 
@@ -42,8 +40,8 @@ _UNLIMITED = (
 class Ours:
     """What earlier runs left on this machine.
 
-    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, and
-    `settings`, the text of our settings file as it is now.
+    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, fingerprints of keys that
+    rpm trusts because of us, and `settings`, the text of our settings file as it is now.
     """
 
     digests: tuple[str, ...] = ()
@@ -51,6 +49,7 @@ class Ours:
     directories: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     settings: str = ""
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,45 +86,24 @@ def build(
 
 
 def _sources(resolution: Resolution, request: Request, ours: Ours) -> tuple[Step, ...]:
-    """Write keyring, sources and pin; what an earlier run wrote for another source goes."""
-    key = resolution.key
-    keyring = KEYRING.format(source=resolution.source)
+    """Write key and sources; what an earlier run wrote, and let rpm trust, for another source goes."""
     if resolution.layout.prefix or (resolution.source == "installed" and request.source != "distro"):
         return ()
-    current = (keyring, SOURCES, PIN) if key else ()
-    keyrings = (path for path in ours.paths if path.startswith(KEYRING.partition("{")[0]))
-    stale = [path for path in (*keyrings, SOURCES, PIN) if path in ours.paths and path not in current]
-    removals = tuple(File(path, expect=ours.digests, early=True) for path in stale)
-    if key is None:
-        return removals
-    stanzas = "\n".join(_stanza(served, keyring) for served in resolution.served)
-    return (
-        *removals,
-        File(keyring, key.armored.encode(), expect=ours.digests, early=True),
-        File(SOURCES, (WRITTEN + stanzas).encode(), expect=ours.digests, early=True),
-        File(PIN, (WRITTEN + _pin(resolution)).encode(), expect=ours.digests, early=True),
+    its, key = sources(resolution.distribution.manager), resolution.key
+    keyring = its.keyring(resolution.source)
+    lists = tuple((path, WRITTEN + text) for path, text in its.written(resolution.served, keyring)) if key else ()
+    texts = ((keyring, key.armored), *lists) if key else ()
+    current = tuple(path for path, _ in texts)
+    removals = tuple(
+        File(path, expect=ours.digests, early=True) for path in ours.paths if its.is_ours(path) and path not in current
     )
-
-
-def _stanza(served: Served, keyring: str) -> str:
-    return (
-        f"Types: deb\nURIs: {' '.join(served.uris)}\nSuites: {served.suite}\nComponents: {served.component}\n"
-        f"Architectures: {served.architecture}\nSigned-By: {keyring}\n"
+    written = tuple(File(path, text.encode(), expect=ours.digests, early=True) for path, text in texts)
+    wanted = (key.fingerprint,) if key and its.form == "rpm" else ()
+    trust = tuple(
+        Trust(each, keyring, trusted=each in wanted, lock_timeout=request.lock_timeout)
+        for each in dict.fromkeys((*wanted, *ours.trusted))
     )
-
-
-def _pin(resolution: Resolution) -> str:
-    """Prefer the source for the whole family: `release o=` is the Origin field, `origin` the host's name.
-
-    The host is for mirrors whose Release file has no Origin, or one with a comma, which apt would split.
-    """
-    pins = dict.fromkeys(
-        f"release o={served.origin}" if served.origin and "," not in served.origin else f'origin "{host}"'
-        for served in resolution.served
-        for host in (urlsplit(uri).hostname or "" for uri in served.uris)
-    )
-    names = f"{SYSTEM.server} erlang erlang-*"
-    return "\n".join(f"Package: {names}\nPin: {pin}\nPin-Priority: 1001\n" for pin in pins)
+    return (*removals, *written, *trust)
 
 
 def _retired(retired: tuple[Retirement, ...]) -> tuple[Step, ...]:
@@ -211,6 +189,7 @@ def _packages(resolution: Resolution, facts: Facts, request: Request, *, ours: O
         family=its.family,
         origins=resolution.origins,
         uris=_uris(resolution, facts),
+        signers=_signers(resolution),
         keep=(*its.kept, its.config),  # what others wrote there since is not ours to delete; our files go one by one
         hold_back=its.service,
         recommends=request.recommends,
@@ -226,6 +205,14 @@ def _uris(resolution: Resolution, facts: Facts) -> tuple[str, ...]:
     return tuple(dict.fromkeys(c.uri for c in facts.candidates if c.uri)) if resolution.source == "distro" else ()
 
 
+def _signers(resolution: Resolution) -> tuple[str, ...]:
+    """Return the ids of the keys that may have signed packages of a source; dpkg's are not signed one by one."""
+    key = resolution.key
+    if key is None or sources(resolution.distribution.manager).form != "rpm" or not resolution.served:
+        return ()
+    return tuple(each[-16:] for each in (key.fingerprint, *key.subkeys))
+
+
 def _service(facts: Facts, request: Request, its: Layout) -> Service:
     stamp = manager(its.manager or facts.manager, its.prefix).stamp
     limits = () if its.prefix else (LIMITS,)
@@ -236,7 +223,7 @@ def _service(facts: Facts, request: Request, its: Layout) -> Service:
         its.service,
         enabled=None if idle else request.enable,  # brew services registers nothing without starting it
         running=True if request.start else None,
-        newer_than=(*files, stamp(its.server), stamp(its.erlang)),
+        newer_than=tuple(dict.fromkeys((*files, stamp(its.server), stamp(its.erlang)))),
         prefix=its.prefix,
     )
 

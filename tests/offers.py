@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from rmqsetup.indices import MirrorFailure, Offered, Survey
 from rmqsetup.keys import Key
 from rmqsetup.network import Kind
-from rmqsetup.resolve import ERLANG, SERVER, Answer, Source
+from rmqsetup.resolve import SERVER, Answer, Source
 
 SERVERS = ("4.1.8-1", "4.2.8-1", "4.2.9-1", "4.3.6-1", "4.4.1-1")
 ERLANGS = ("1:26.2.5.15-1", "1:27.3.4.6-1", "1:28.5.0.7-1")
@@ -31,16 +31,17 @@ class Asking:
             kind, status = (Kind.STATUS, int(self.down)) if self.down.isdigit() else (Kind.DNS, 0)
             failures = tuple(MirrorFailure(mirror, self.down, kind, status) for mirror in source.mirrors)
             return Survey(source.id, repository, answered=False, failures=failures)
-        is_server = "rabbitmq-server" in repository.path
-        names, versions = ((SERVER,), self.servers) if is_server else (ERLANG, self.erlangs)
+        is_server = "erlang" not in repository.path
+        names, versions = ((SERVER,), self.servers) if is_server else (source.packages[1:], self.erlangs)
+        origin = repository.name or self.origin
         arch = "all" if is_server else repository.architecture
         return Survey(
             source_id=source.id,
             repository=repository,
             answered=True,
             mirror=source.mirrors[0],
-            origin=self.origin,
-            label=self.origin,
+            origin=origin,
+            label=origin,
             suite=repository.suite,
             codename=repository.suite,
             date=MADE,

@@ -34,8 +34,10 @@ class RecordingHost:
         self.unreadable: list[str] = []
 
     def run(self, command: Command, listener: Listener | None = None) -> Result:
-        self.commands.append(self.local.run(command, listener))
-        return self.commands[-1]
+        result = self.local.run(command, listener)
+        if command not in (each.command for each in self.commands):
+            self.commands.append(result)
+        return result
 
     def read(self, path: str) -> FileState | None:
         state = self.local.read(path)
@@ -83,4 +85,5 @@ if __name__ == "__main__":
     recorder = RecordingHost(Path(sys.argv[1]))
     recorder.folder.mkdir(parents=True, exist_ok=True)
     detect(recorder)
+    detect(recorder, fetch=True)
     recorder.save(sys.argv[2])

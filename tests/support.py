@@ -7,6 +7,7 @@ from rmqsetup.catalog import Derivative, Distribution, Tested, load
 TRIED = {
     Tested.MACHINE: "on a real machine",
     Tested.RECORDED: "with recorded answers",
+    Tested.LAB: "its package manager, on Debian",
     Tested.COMPOSED: "with composed answers",
     Tested.NONE: "not tested",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import stat
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +39,9 @@ USER = User("plain", "plain", "/home/plain")
 
 
 class Machine(ReplayHost):
-    """A recorded machine with an Erlang of its own, and a release in use."""
+    """A recorded machine with an Erlang of its own, and a release in use; `fit` for the scripts of one."""
+
+    fit = True
 
     def __init__(
         self, name: str, *, erlang: str = "", current: str = "", owners: tuple[tuple[str, str], ...] = ()
@@ -52,14 +56,18 @@ class Machine(ReplayHost):
             return Result(command, 0, "/usr/local/bin/erl\n" if self.erlang else "")
         if command.argv == ("uname", "-s"):
             return Result(command, 0, "Linux\n")
-        if command.argv[0] == "stat":
-            return Result(
-                command, 0, "".join(f"{self.owners.get(path, '0 755')} {path}\n" for path in command.argv[4:])
-            )
+        if command.argv[0] == "ls":
+            return Result(command, 0, "".join(map(self._listed, command.argv[2:])))
+        if command.argv[0] == "/bin/sh":
+            return Result(command, 0 if self.fit else 1)
         if command.argv[-2:-1] == ("-eval",):
             here = bool(self.erlang) and command.argv[0] == "/usr/local/bin/erl"
             return Result(command, 0 if here else 127, self.erlang)
         return super().run(command, listener)
+
+    def _listed(self, path: str) -> str:
+        owner, mode = self.owners.get(path, "0 755").split()
+        return f"{stat.filemode(stat.S_IFDIR | int(mode, 8))} 7 {owner} 0 4096 Nov 28 01:20 {path}\n"
 
     def peek(self, path: str) -> Standing | None:
         if path in self.owners:
@@ -117,6 +125,11 @@ def test_the_named_archive_with_the_erlang_that_is_here(shelf):
     assert found.packages == ()
     assert found.key.fingerprint == key("team")
     assert "Erlang 27.3.4 is in /usr/local/bin already" in found.reasons
+
+
+def test_an_erlang_that_complains_first_tells_its_version(shelf):
+    complaint = "=ESOCK WARNING MSG==== 28-Nov-2026::01:48:33.529856 ===\n[UNKNOWN] Failed loading libsctp\n"
+    assert resolved(shelf, wish(shelf), Machine("debian-13", erlang=f"{complaint}27.3.4**")).erlang == "27.3.4"
 
 
 def test_a_named_erlang_wins(shelf):
@@ -232,6 +245,38 @@ def test_root_does_not_write_where_others_may(shelf, owner, said):
     assert resolved(shelf, wish(shelf), host, replace(root, privilege=Privilege.NONE)).rabbitmq == "4.2.9"
 
 
+def test_where_a_node_is_not_to_be_seen_it_is_installed_and_not_started(shelf):
+    solaris = replace(facts("solaris-11.4"), privilege=Privilege.NONE)
+    host = Machine("solaris-11.4", erlang="27.3.4")
+    with pytest.raises(UnsupportedError, match="starts none") as raised:
+        resolved(shelf, wish(shelf), host, solaris)
+    assert "--no-start" in raised.value.hint
+    request = wish(shelf, start=False)
+    found = resolved(shelf, request, host, solaris)
+    assert any(f"{PREFIX}/bin/rabbitmq-server" in warning for warning in found.warnings)
+    assert [step.running for step in planned(found, request, found=solaris).steps if isinstance(step, Service)] == [
+        None
+    ]
+    host.fit = False
+    with pytest.raises(UnsupportedError, match="do not run here") as raised:
+        resolved(shelf, request, host, solaris)
+    assert "coreutils" in raised.value.hint
+
+
+@pytest.mark.parametrize(("shell", "fits"), [("/bin/sh", True), ("/bin/false", False)])
+def test_what_scripts_need_is_tried(shell, fits):
+    done = subprocess.run((shell, "-c", archives._FIT), check=False)
+    assert (done.returncode == 0) is fits
+
+
+def test_root_stays_away_where_it_cannot_tell_whose_folders_those_are(shelf, monkeypatch):
+    monkeypatch.setattr(Machine, "_listed", lambda *_: "")
+    root = replace(facts(), privilege=Privilege.ROOT)
+    with pytest.raises(UnsupportedError, match="root is not to put") as raised:
+        resolved(shelf, wish(shelf), Machine("debian-13", erlang="27.3.4"), root)
+    assert "not known" in raised.value.cause
+
+
 # --- what follows
 
 
@@ -288,14 +333,15 @@ def test_a_failed_start_names_its_own_log(name):
     assert words in step.explain(Result(Command(("x",)), 1)).hint
 
 
-@pytest.mark.parametrize("name", ["script", "systemd-user"])
+@pytest.mark.parametrize("name", ["script", "systemd-user", "launchd-agent"])
 def test_every_service_manager_says_what_it_runs(name):
     its = service_manager(name)
     commands = (its.show("/p"), its.start("/p"), its.stop("/p"), *its.restart("/p"), its.log("/p"))
     assert all(command.argv for command in commands)
     assert {*its.enable("/p"), *its.disable("/p"), *its.reload()} == set() or name == "systemd-user"
     assert not its.parse("").running
-    assert service_manager("script").parse("12 1700000000\n").since == 1.7e9
+    assert service_manager("script").parse("now=1700000100\nprocess 12 since 1700000000\n").since == 1.7e9
+    assert service_manager("script").parse("now=1700000100\nprocess 12 for 01:40\n").words == "process 12"
 
 
 def test_settings_that_are_not_spoken_of_stay(shelf):

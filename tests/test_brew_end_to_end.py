@@ -163,7 +163,7 @@ def test_a_plan_changes_nothing(plain):
     assert json.loads(plain.out)["status"] == "pending"
     assert sorted(path.name for path in plain.prefix.iterdir()) == ["ASKED", "Cellar", "bin"]
     assert plain.type("plan", "--source", "brew", "--as", "sh") == 3
-    assert "brew install rabbitmq" in plain.err
+    assert "brew install rabbitmq" in " ".join(plain.err.split())
 
 
 def test_not_to_start_is_not_to_register(plain):
@@ -200,3 +200,16 @@ def test_facts_status_and_versions(plain):
     assert f"{plain.prefix}/bin/brew services restart rabbitmq" in " ".join((plain.out + plain.err).split())
     assert plain.install() == 0, plain.err
     assert plain.runs
+
+
+def test_start_goes_the_way_that_is_open(desk):
+    assert desk.install("--no-start") == 0, desk.err
+    assert not desk.runs
+    desk.type("start", "--wait", "1")  # the pretended node listens nowhere, so it is not ready
+    assert desk.runs, desk.err
+    assert "sudo" not in desk.err
+    before = (desk.prefix / "pid").read_text()
+    desk.type("start", "--wait", "1")
+    assert (desk.prefix / "pid").read_text() == before, "one that runs is not started again"
+    assert desk.type("start", "--foreground") == 9
+    assert "running already" in desk.err

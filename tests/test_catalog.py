@@ -98,7 +98,10 @@ def test_keys_are_pinned_in_full_and_shipped():
 
 
 def test_a_repository_without_a_full_fingerprint_names_no_key():
-    assert [row.id for row in CATALOG.repositories if not row.key] == ["ppa-erlang", "ppa-erlang-27"]
+    assert [row.id for row in CATALOG.repositories if not row.key] == [
+        *("ppa-erlang", "ppa-erlang-27"),
+        *("yum-rabbitmq", "yum-erlang"),
+    ]
 
 
 def test_retired_keys_are_key_ids():
@@ -324,6 +327,7 @@ def test_rows_were_tried_as_they_say():
         expected = {
             catalog.Tested.MACHINE: tried["recorded"],
             catalog.Tested.RECORDED: tried["recorded"],
+            catalog.Tested.LAB: tried["recorded"],
             catalog.Tested.COMPOSED: tried["composed"],
         }
         assert row.tested is catalog.Tested.NONE or f'"row": "{row.id}"' in expected[row.tested], row.id

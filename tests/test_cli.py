@@ -760,7 +760,7 @@ def here(tmp_path, line, *, root=False):
 
 def test_an_archive_needs_no_root_and_keeps_its_receipts_with_its_user(tmp_path, own):
     found = here(tmp_path, "install --source archive --prefix /srv/broker")
-    assert found.is_archive
+    assert found.is_below
     found.keep_own_receipts()
     assert found.state == own
     as_root = here(tmp_path, "install --source archive --prefix /srv/broker", root=True)
@@ -769,13 +769,13 @@ def test_an_archive_needs_no_root_and_keeps_its_receipts_with_its_user(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("words", "is_archive"),
+    ("words", "is_below"),
     [("", False), ("--source distro", False), ("--recipe -", False), ("--recipe dev", False), ("--recipe R", True)],
 )
-def test_a_recipe_may_ask_for_an_archive(tmp_path, own, words, is_archive):  # noqa: ARG001
+def test_a_recipe_may_ask_for_an_archive(tmp_path, own, words, is_below):  # noqa: ARG001
     recipe = tmp_path / "r.toml"
     recipe.write_text('[archive]\nprefix = "broker"\n')
-    assert here(tmp_path, f"plan {words.replace('R', str(recipe))}").is_archive is is_archive
+    assert here(tmp_path, f"plan {words.replace('R', str(recipe))}").is_below is is_below
 
 
 def test_a_plain_user_takes_back_what_is_his(tmp_path, own, monkeypatch):

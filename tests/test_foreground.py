@@ -133,7 +133,9 @@ def children(pid: int) -> list[tuple[str, str]]:
 def test_orphans_are_reaped_while_it_runs(tmp_path):
     orphans = "for n in 1 2 3; do (sh -c 'sleep 0.1 & sleep 0.2 &' &); done; sleep 1;" + POLITE
     run = Run(tmp_path, orphans).ready()
-    assert children(run.process.pid) == [("sh", "S")]
+    ((name, state),) = children(run.process.pid)
+    assert name == "sh"
+    assert state in ("S", "D", "R"), "an orphan was not reaped"
     run.process.terminate()
     assert run.ended() == (0, "SIGTERM")
 

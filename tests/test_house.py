@@ -22,11 +22,12 @@ PACKAGE = ROOT / "rmqsetup"
 
 LAYERS = (
     ("__init__", "version", "host", "finding", "errors"),
-    ("steps", "catalog", "managers", "services", "probes", "openpgp", "tarball"),
+    ("steps", "catalog", "managers", "services", "probes", "openpgp", "parcel", "tarball"),
     (
-        *("detect", "guard", "resolve", "plan", "keys", "indices", "export", "upgrade"),
-        *("cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos", "network", "pairing", "recipe"),
-        *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix"),
+        *("detect", "guard", "resolve", "plan", "keys", "indices", "index_files", "repodata", "unzstd"),
+        *("export", "scripted", "upgrade", "cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos"),
+        *("rpmbase", "network", "pairing", "recipe"),
+        *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),

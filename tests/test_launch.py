@@ -15,6 +15,7 @@ from rmqsetup import launch
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, UnsupportedError, UsageError
 from rmqsetup.host import Command, FileState, Result
 from rmqsetup.hosts.local import LocalHost
+from rmqsetup.managers.layout import SYSTEM, of_archive, of_brew
 from rmqsetup.probes import ports
 from rmqsetup.probes.address import NodeAddress
 from rmqsetup.services import OPEN_FILES
@@ -128,7 +129,7 @@ def script() -> str:
 
 def test_nothing_to_start():
     with pytest.raises(UsageError) as refused:
-        launch.launcher(Files())
+        launch.find(Files(), SYSTEM, home="/root")
     assert refused.value.hint == "rmqsetup install"
     assert refused.value.looked_at == launch.LAUNCHERS
 
@@ -136,9 +137,47 @@ def test_nothing_to_start():
 def test_upstreams_own_script_comes_before_the_wrapper():
     files = Files()
     files.files = dict.fromkeys(reversed(launch.LAUNCHERS), "")
-    assert launch.launcher(files) == "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    assert launch.find(files, SYSTEM, home="/root").program == "/usr/lib/rabbitmq/bin/rabbitmq-server"
     del files.files[launch.LAUNCHERS[0]]
-    assert launch.launcher(files) == "/usr/sbin/rabbitmq-server"
+    found = launch.find(files, SYSTEM, home="/root")
+    assert (found.program, found.user, found.manager) == ("/usr/sbin/rabbitmq-server", "rabbitmq", "")
+
+
+@pytest.mark.parametrize(
+    ("unit", "looked_after"),
+    [
+        ("", ("script", "/srv/broker")),
+        ("ExecStart=/srv/other/bin/rabbitmq-server\n", ("script", "/srv/broker")),
+        ("ExecStart=/srv/broker/bin/rabbitmq-server\n", ("systemd-user", "rabbitmq-server")),
+    ],
+)
+def test_a_node_below_a_prefix_is_started_by_what_looks_after_it(unit, looked_after):
+    files = Files()
+    with pytest.raises(UsageError) as refused:
+        launch.find(files, of_archive("/srv/broker"), home="/home/ann")
+    assert refused.value.looked_at == ("/srv/broker/bin/rabbitmq-server",)
+    files.files["/srv/broker/bin/rabbitmq-server"] = ""
+    files.files["/home/ann/.config/systemd/user/rabbitmq-server.service"] = unit
+    found = launch.find(files, of_archive("/srv/broker"), home="/home/ann")
+    assert (found.manager, found.service) == looked_after
+    assert (found.program, found.user) == ("/srv/broker/bin/rabbitmq-server", "")
+    assert found.env == (launch.SUPERVISED,), "the program itself says where everything is"
+
+
+def test_homebrews_node_reads_homebrews_settings():
+    files = Files()
+    files.files["/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server"] = ""
+    found = launch.find(files, of_brew("/opt/homebrew", home="/Users/ann"), home="/Users/ann")
+    assert (found.manager, found.service, found.user) == ("brew", "rabbitmq", "")
+    assert ("CONF_ENV_FILE", "/opt/homebrew/etc/rabbitmq/rabbitmq-env.conf") in found.env
+
+
+def test_the_ports_of_a_node_below_a_prefix_are_in_its_own_files():
+    host = rabbit()
+    host.files["/srv/broker/etc/rabbitmq/conf.d/10.conf"] = "listeners.tcp.default = 5673\n"
+    launch.refuse_taken(host, of_archive("/srv/broker"))
+    with pytest.raises(BrokerNotReadyError):
+        launch.refuse_taken(host)
 
 
 def test_tables_of_the_kernel_are_read():

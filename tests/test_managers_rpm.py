@@ -117,6 +117,17 @@ def test_a_hold_is_seen_however_it_is_written(line):
     assert not any(each.held for each in rpm.parse_list("\n".join(text.splitlines()[:-1]) + packages))
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_how_far_it_is_is_read_from_what_it_prints(flavour):
+    told = answer(flavour, "install", "install", Wish(install=OLDER))
+    lines = (*told.stdout.splitlines(), *told.stderr.splitlines())
+    percents = [found[0] for line in lines if (found := rpm.parse_progress(line))]
+    assert percents[:3] == sorted(percents[:3])
+    assert percents[2] == 99
+    assert percents[-1] == 200
+    assert len(percents) == 6
+
+
 # ---- what would happen
 
 
@@ -491,14 +502,13 @@ def test_a_transaction_is_judged_by_what_is_there(machine, wishes, ended, code):
     assert ("did not come about" in done.stderr) == bool(code)
 
 
-def test_keys_of_this_machine_are_imported_and_none_from_a_server(machine):
-    for name, text in (("key", "-----BEGIN PGP PUBLIC KEY BLOCK-----"), ("page", "<html>")):
-        (machine.home / name).write_text(text)
-    (machine.home / "bin/rpm").write_text('#!/bin/sh\necho "$*"\n')
-    urls = f"file://{machine.home}/key https://keys.example/a\n   file:{machine.home}/page file:///absent"
-    (machine.home / "x.repo").write_text(f"[x]\n# gpgkey=file:///commented\ngpgkey={urls}\n")
-    done = machine("trusting", str(machine.home), "--", "echo", "refresh")
-    assert done.stdout.splitlines() == [f"--import {machine.home}/key", "refresh"]
+@pytest.mark.parametrize(("left", "stays"), [("", False), ("solvable_name: bash\n", True)])
+def test_a_file_of_locks_goes_with_the_last_of_them(machine, left, stays):
+    locks = machine.home / "locks"
+    locks.write_text("solvable_name: erlang\n")
+    done = machine("emptied", str(locks), "--", "sh", "-c", f"printf '{left}' >{locks}")
+    assert (done.returncode, locks.exists()) == (0, stays)
+    assert machine("emptied", str(locks), "--", "false").returncode == 1
 
 
 def test_what_is_cut_leaves_its_note(machine):

@@ -6,19 +6,24 @@ import base64
 import json
 import os
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from offers import Asking, never
+from pretending import Machine
 
 from rmqsetup import pipeline
+from rmqsetup.apply import Outcome
 from rmqsetup.catalog import load
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import detect
 from rmqsetup.errors import ConflictError, RmqsetupError, UsageError
-from rmqsetup.host import FileState
+from rmqsetup.host import FileState, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
+from rmqsetup.managers.apt_sources import OURS as SOURCES
+from rmqsetup.managers.apt_sources import PIN
 from rmqsetup.plan import Plan
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all
 from rmqsetup.recipe import Request
@@ -27,7 +32,7 @@ from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
-from rmqsetup.wishes import DATA, PIN, SETTINGS, SOURCES
+from rmqsetup.wishes import DATA, SETTINGS
 
 MACHINES = Path(__file__).parent / "data" / "machines"
 NAMES = sorted(folder.name for folder in MACHINES.iterdir())
@@ -369,3 +374,43 @@ def test_what_is_ours(tmp_path):
 def test_many_receipts_of_one_second_keep_their_order(tmp_path):
     names = [run(tmp_path, f"/{number}") for number in range(5)]
     assert [receipt.id for receipt in read_all(tmp_path)] == names
+
+
+AGO = timedelta(minutes=10)
+
+
+class Unheard:
+    """Nobody is told how far a run has come."""
+
+    def begins(self, words: str) -> None: ...
+
+    def says(self, line: str) -> None: ...
+
+    def ends(self, outcome: Outcome) -> None: ...
+
+
+class Behind(Machine):
+    """A machine whose clock is some seconds behind ours, and whose broker does not start and says so."""
+
+    behind = 0.0
+
+    def run(self, command, listener=None):
+        now = datetime.now(timezone.utc) - timedelta(seconds=self.behind)
+        if command.argv[0] == "date":
+            return Result(command, 0, f"{int(now.timestamp())}\n")
+        if command.argv[0] == "tail":
+            lines = (
+                f"{at.isoformat(sep=' ')} [error] <0.1.0> {word}" for at, word in ((now - AGO, "old"), (now, "new"))
+            )
+            return Result(command, 0, "\n".join(lines))
+        return super().run(command, listener) if command.argv[0] == "systemctl" else Result(command, 1)
+
+
+@pytest.mark.parametrize("behind", [0.0, 3600.0, -3600.0])
+def test_the_last_words_of_a_node_are_told_by_its_own_clock(tmp_path, behind):
+    host = Behind(fails="systemctl start")
+    host.behind = behind
+    plan = Plan("install", (Service("systemd", "rabbitmq-server", enabled=None),))
+    report = pipeline.carry_out(plan, host, Unheard(), state=tmp_path)
+    assert "new" in report.error.cause
+    assert "old" not in report.error.cause

@@ -136,7 +136,10 @@ def test_every_mistake_is_told_at_once_in_form_and_in_meaning():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('source = "teem"', "source: 'teem' is none of auto, team, distro, brew, mirror, archive; did you mean team?"),
+        (
+            'source = "teem"',
+            "source: 'teem' is none of auto, team, distro, brew, mirror, archive, user; did you mean team?",
+        ),
         ('plugins = ["a,b"]', """plugins: 'a,b' is no name of a plugin; several are written a,b as an option"""),
         ('plugins = ["Management"]', "plugins: 'Management' is no name of a plugin"),
         ("lock_timeout = -1", "lock_timeout: -1 is not from 0 to 86400 seconds"),
@@ -287,7 +290,7 @@ def test_every_objection_is_told_at_once():
             "27 or 27.3 for Erlang, or nothing"
         ),
         "--set a: has no value: write --set key=value",
-        "source: 'tem' is none of auto, team, distro, brew, mirror, archive; did you mean team?",
+        "source: 'tem' is none of auto, team, distro, brew, mirror, archive, user; did you mean team?",
         """plugins: 'a b' is no name of a plugin; several are written a,b as an option and ["a", "b"] in a recipe""",
         "config.b: has no value; leave the line out for RabbitMQ's own default",
         (
@@ -384,7 +387,7 @@ def test_an_archive_is_wished_for_by_recipe_and_by_options(tmp_path):
     ("overrides", "said"),
     [
         (Overrides(source="archive"), "archive.prefix: is missing (--prefix DIR)"),
-        (Overrides(archive=Archived(prefix="/srv/broker")), "belongs to the source archive only"),
+        (Overrides(archive=Archived(prefix="/srv/broker")), "belongs to the sources archive and user only"),
         (Overrides(source="archive", archive=Archived("/srv")), "is no folder to put a broker into"),
         (Overrides(source="archive", archive=Archived("/srv/a b")), "is no folder to put a broker into"),
         (Overrides(source="archive", archive=Archived("/srv/../etc")), "is no folder to put a broker into"),

@@ -71,7 +71,7 @@ def refused(where, cache, *words, **options):
 
 def test_a_file_is_used_where_it_is(file, cache):
     found = fetched(file, cache)
-    assert found == releases.Proven(str(file), str(file), digest(archive()), TOP, "4.2.9", key("team"))
+    assert found == releases.Proven(str(file), str(file), digest(archive()), TOP, "4.2.9", key("team"), tree=TOP)
     assert fetched(file.as_uri(), cache).path == str(file)
     assert not cache.exists()
 

@@ -12,7 +12,7 @@ from rmqsetup.detect import Candidate, Facts, Init, InstalledPackage, Privilege,
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, State
-from rmqsetup.managers.apt_sources import ConfiguredSource
+from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import SERVER, Resolution, resolve, source_of
 from rmqsetup.version import Wanted

@@ -26,6 +26,12 @@ def place(os_release: OsRelease) -> Placement | Refusal:
     return found
 
 
+def named_in(line: str) -> str:
+    """Return the id of the system that a line is about, for one that tells no id of itself; empty for none."""
+    words = re.findall(r"[a-z]+", line.lower())
+    return next((word for word in words if any(word in row.ids for row in tables.unsupported())), "")
+
+
 def _own_row(os_release: OsRelease) -> Placement | Refusal | None:
     """Place a system that is itself in the table, by codename, else by version."""
     rows = [row for row in tables.distributions() if row.family == os_release.id]
@@ -36,8 +42,8 @@ def _own_row(os_release: OsRelease) -> Placement | Refusal | None:
         if codename and row.codename == codename:
             return Placement(row, f"codename {codename}", warnings=_before_release(row, os_release))
     for row in rows:
-        if row.version and row.version == os_release.version_id:
-            return Placement(row, f"VERSION_ID {row.version}")
+        if _has_version(row, os_release):
+            return Placement(row, f"VERSION_ID {os_release.version_id}")
     if len(rows) == 1:  # a rolling release, whose older snapshots name no codename
         return Placement(rows[0], f"ID {os_release.id}")
     return Refusal(
@@ -57,12 +63,17 @@ def _derived(os_release: OsRelease) -> Placement | Refusal | None:
         if base:
             return _as_derivative(made, base, f"{field} {_field(os_release, field)}", os_release)
     for base in tables.distributions():
-        if base.family == made.versions and base.version and base.version == os_release.version_id:
-            return _as_derivative(made, base, f"VERSION_ID {base.version}", os_release)
+        if base.family == made.versions and _has_version(base, os_release):
+            return _as_derivative(made, base, f"VERSION_ID {os_release.version_id}", os_release)
     return Refusal(
         f"what {_title(os_release)} is made from is not in the catalog",
         f"update rmqsetup, or {ANYWHERE}",
     )
+
+
+def _has_version(row: Distribution, os_release: OsRelease) -> bool:
+    """Whether os-release names the version of a row, or a minor one of it: 9.6 is of 9."""
+    return bool(row.version) and f"{os_release.version_id}.".startswith(f"{row.version}.")
 
 
 def _as_derivative(made: Derivative, base: Distribution, because: str, os_release: OsRelease) -> Placement:
@@ -76,7 +87,8 @@ def _known_unsupported(os_release: OsRelease) -> Refusal | None:
     for row in tables.unsupported():
         platform = os_release.platform_id
         if os_release.id in row.ids or (platform and platform.startswith(row.platforms)):
-            return Refusal(f"{_title(os_release)} is not supported: {row.reason}", row.hint)
+            reason = f"{_title(os_release)} is not supported: {row.reason}"
+            return Refusal(reason, row.hint, by_hand=row.by_hand)
     return None
 
 

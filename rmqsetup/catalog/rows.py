@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 
 class Tested(Enum):
-    """How a distribution was tried: for real, with a machine's recorded answers, with composed ones, or not at all."""
+    """How a distribution was tried: for real, with a machine's recorded answers, with composed ones, or not at all.
+
+    `LAB` is its real package manager on another's userland, with packages made for that.
+    """
 
     MACHINE = "machine"
     RECORDED = "recorded"
+    LAB = "lab"
     COMPOSED = "composed"
     NONE = "none"
 
@@ -34,7 +38,9 @@ class Distribution(NamedTuple):
     `rabbitmq` (a series) and `erlang` (a major) are what its own packages offer, empty where it
     has none; `repositories` are ids of repositories that serve it, best first. `end_of_life` is
     an ISO date, empty while unknown or for a rolling release; `ended` holds on the catalog's own
-    day, not on the machine's clock. `architectures` are those the distribution itself has.
+    day, not on the machine's clock. `architectures` are those the distribution itself has. `vendors` are beginnings
+    of what its packages name as their maker, where they name one; `el` says which of upstream's RPM packages suit it,
+    `image` the container image of it, empty for `family:codename`.
     """
 
     id: str
@@ -52,6 +58,9 @@ class Distribution(NamedTuple):
     tested: Tested
     note: str
     citation: Citation
+    vendors: tuple[str, ...] = ()
+    el: str = ""
+    image: str = ""
 
 
 class Derivative(NamedTuple):
@@ -73,12 +82,16 @@ class Derivative(NamedTuple):
 
 
 class Unsupported(NamedTuple):
-    """Systems that are known and have no place; `platforms` are beginnings of PLATFORM_ID."""
+    """Systems that are known and have no place; `platforms` are beginnings of PLATFORM_ID.
+
+    With `by_hand` a node is not to be seen among the processes there, so that its user alone can start and stop it.
+    """
 
     ids: tuple[str, ...]
     platforms: tuple[str, ...]
     reason: str
     hint: str
+    by_hand: bool = False
 
 
 class Source(NamedTuple):
@@ -91,18 +104,18 @@ class Source(NamedTuple):
 
 
 class Repository(NamedTuple):
-    """One apt (later yum) repository of a source.
+    """One repository of a source. `form` is that of its packages: "deb" or "rpm".
 
-    `uris` are mirrors with `{family}` and `{codename}` to fill in (`Repository.urls`). `provides`
-    is what it is for: "rabbitmq" or "erlang". `architectures` are those it has packages for;
-    ("all",) serves every machine. `origin` is its Release file's Origin field, as far as known.
+    `uris` are mirrors with `{family}`, `{codename}` and `{el}` to fill in (`Repository.urls`), and `$basearch` for the
+    architecture. `provides` is what it is for: "rabbitmq" or "erlang". `architectures` are those it has packages for;
+    ("all",) serves every machine. `origin` is its Release file's Origin field, as far as known, or the id it gets.
     `key` is an id in keys; an empty one means no fingerprint is pinned: refuse it unless the user
     names key and fingerprint.
     """
 
     id: str
     source: str
-    manager: str
+    form: str
     provides: str
     uris: tuple[str, ...]
     suite: str
@@ -116,7 +129,8 @@ class Repository(NamedTuple):
 
     def urls(self, distribution: Distribution) -> tuple[str, ...]:
         """Return the mirrors as they serve one distribution."""
-        return tuple(uri.format(family=distribution.family, codename=distribution.codename) for uri in self.uris)
+        names = {"family": distribution.family, "codename": distribution.codename, "el": distribution.el}
+        return tuple(uri.format(**names) for uri in self.uris)
 
     def serves(self, architecture: str) -> bool:
         """Tell whether machines of an architecture (dpkg's name) find packages here."""
@@ -300,3 +314,4 @@ class Refusal(NamedTuple):
     reason: str
     hint: str
     distribution: Distribution | None = None
+    by_hand: bool = False

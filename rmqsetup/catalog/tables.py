@@ -78,7 +78,10 @@ def unsupported() -> tuple[Unsupported, ...]:
     """Read which systems are known and not supported, with what works there instead."""
     rows = _table("distributions.toml")["unsupported"]
     return tuple(
-        Unsupported(tuple(row["ids"]), tuple(row.get("platforms", ())), row["reason"], row["hint"]) for row in rows
+        Unsupported(
+            tuple(row["ids"]), tuple(row.get("platforms", ())), row["reason"], row["hint"], row.get("by_hand", False)
+        )
+        for row in rows
     )
 
 

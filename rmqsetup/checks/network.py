@@ -78,9 +78,9 @@ def unregistered(scene: Scene) -> Iterator[Diagnosis]:
 
 def own_ports(scene: Scene) -> Iterator[Diagnosis]:
     """The ports on which the node is to listen are free, or its own."""
-    if not scene.installed or scene.layout.prefix:
+    if not scene.installed:
         return
-    wanted = dict(wanted_ports(scene.host))
+    wanted = dict(wanted_ports(scene.host, scene.layout))
     listened = {each.port for each in scene.node.listeners} if scene.node else set()
     seen: set[int] = set()
     for socket in scene.taken:

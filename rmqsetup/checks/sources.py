@@ -12,7 +12,7 @@ from rmqsetup.checks.scene import Scene
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import FileState
 from rmqsetup.managers import apt_sources
-from rmqsetup.managers.apt_sources import ConfiguredSource
+from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.openpgp import read_keys
 from rmqsetup.steps.file import File, sha256
 

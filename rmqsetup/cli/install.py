@@ -28,7 +28,7 @@ def run(session: Session) -> Answer:
 
     if session.words.recipe != "-":
         session.request()  # a mistake in it is told before sudo asks for a password
-    if session.is_archive:
+    if session.is_below:
         session.keep_own_receipts()
     else:
         session.become_root()

@@ -30,6 +30,7 @@ class Words(NamedTuple):
     open_files: int | None = None
     key: str | None = None
     fingerprint: str | None = None
+    user: bool = False
     prefix: str | None = None
     archive: str | None = None
     erlang_archive: str | None = None
@@ -116,21 +117,28 @@ SOURCE = Option(
     "source",
     ("--source",),
     "Where RabbitMQ comes from: team (Team RabbitMQ's repository), distro (the distribution's own), brew (Homebrew), "
-    "mirror=URL, archive (the generic-unix archive), or auto: team where it serves this machine and answers, else "
-    "distro; on a Mac, brew.",
+    "mirror=URL, archive (the generic-unix archive), user (as --user), or auto: team where it serves this machine and "
+    "answers, else distro; on a Mac, brew.",
     "WHERE",
-    offered=("auto", "team", "distro", "brew", "mirror=", "archive"),
+    offered=("auto", "team", "distro", "brew", "mirror=", "archive", "user"),
 )
 KEY = Option("key", ("--key",), "The key that signs a mirror or an archive of your own.", "FILE|URL")
 FINGERPRINT = Option("fingerprint", ("--fingerprint",), "The 40 hex digits of that key.", "FPR")
 
 OPEN_FILES = Option("open_files", ("--open-files",), "How many files and sockets the broker may have open.", "N", int)
 
-ARCHIVE = (
+BELOW = (
+    Option(
+        "user",
+        ("--user",),
+        "Unpack the distribution's own packages for yourself instead of installing them: Debian and Ubuntu, no root "
+        "needed.",
+    ),
     Option(
         "prefix",
         ("--prefix",),
-        "The folder that holds all of a broker from an archive. The broker belongs to who installs it; no root needed.",
+        "The folder that holds all of a broker from an archive, or with --user; that has ~/.local/share/rabbitmq if "
+        "left out. The broker belongs to who installs it; no root needed.",
         "DIR",
     ),
     Option(
@@ -149,9 +157,9 @@ ARCHIVE = (
     Option(
         "service",
         ("--service",),
-        "What looks after a broker from an archive: none, or the systemd of its user.",
+        "What looks after such a broker: none, or the systemd of its user, or on a Mac launchd.",
         "NAME",
-        choices=("none", "systemd"),
+        choices=("none", "systemd", "launchd"),
     ),
 )
 
@@ -173,7 +181,7 @@ REQUEST = (
     OPEN_FILES,
     KEY,
     FINGERPRINT,
-    *ARCHIVE,
+    *BELOW,
     Option("hold", ("--no-hold",), "Let the versions change when the machine is upgraded.", value=False),
     Option("start", ("--no-start",), "Install and configure, and do not start the broker.", value=False),
     Option("enable", ("--no-enable",), "Do not start the broker at boot.", value=False),

@@ -24,7 +24,7 @@ def run(session: Session) -> Answer:
     from rmqsetup.show.answer import Answer
 
     words = session.words
-    if session.is_archive:
+    if session.is_below:
         session.keep_own_receipts()
     plan = prepare(session.host, session.request(), state=session.state, fresh=words.form not in (None, "json"))
     if words.form:

@@ -104,12 +104,14 @@ class Session:
             self.state = own_state()
 
     @property
-    def is_archive(self) -> bool:
-        """Whether an archive is asked for, which needs no root. A recipe on standard input is not looked into."""
+    def is_below(self) -> bool:
+        """Whether a broker below a prefix is asked for, without root. A recipe on standard input is not looked into."""
+        from rmqsetup.archived import BELOW
+
         words = self.words
-        if words.source is not None or words.recipe in (None, "-"):
-            return words.source == "archive"
-        return self.request().source == "archive"
+        if words.user or words.source is not None or words.recipe in (None, "-"):
+            return words.user or words.source in BELOW
+        return self.request().source in BELOW
 
     def address(self) -> NodeAddress:
         """Return where the node is: below the prefix of an archive, or where packages have it."""
@@ -118,10 +120,10 @@ class Session:
         return find_address(self.host, self.layout)
 
     def _wished(self) -> Layout | None:
-        """Return where an archive is to be that is asked for."""
+        """Return where a broker is to be that is asked for below a prefix."""
         from rmqsetup.managers.layout import of_archive
 
-        return of_archive(self.request().archive.prefix) if self.is_archive else None
+        return of_archive(self.request().archive.prefix) if self.is_below else None
 
     def _archived(self) -> Layout | None:
         """Return where an archive was installed, and have its receipts; few bytes are read where none was."""
@@ -154,10 +156,12 @@ class Session:
         from rmqsetup.archived import Archived
 
         words = self.words
+        if words.user and words.source not in (None, "user"):
+            raise UsageError(f"--user and --source {words.source} do not go together", hint="leave out one of them")
         overrides = recipe.Overrides(
             rabbitmq=words.rabbitmq,
             erlang=words.erlang,
-            source=words.source,
+            source="user" if words.user else words.source,
             key=words.key,
             fingerprint=words.fingerprint,
             archive=Archived(

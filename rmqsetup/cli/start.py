@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rmqsetup.errors import StoppedError, UsageError
 
 if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
+    from rmqsetup.launch import Launch
     from rmqsetup.show.answer import Answer
 
 LEVEL = 3
 """How far a start is waited for: up to the listeners."""
-
-SERVICE = "rabbitmq-server"
 
 STANDARD_ERROR = 2
 
@@ -23,7 +23,8 @@ STANDARD_ERROR = 2
 def run(session: Session) -> Answer:
     """Start the broker, and wait until it listens. For containers and machines without an init: --foreground.
 
-    Without it the node is started through systemd, or in the background where there is none. With it the node is this
+    Without it the node is started through what looks after it (systemd, Homebrew's services), or in the background
+    where nothing does. With it the node is this
     command: its output is ours, SIGTERM, SIGINT or SIGHUP stops it in order, orphans are reaped, and it ends with the
     exit code of the node, 0 after a stop in order. A limit of open files in the hundreds of millions, for which Erlang
     would take gigabytes, is lowered; with --output json the answer comes at the end, and the node's output goes to
@@ -33,20 +34,31 @@ def run(session: Session) -> Answer:
         return _foreground(session)
     if session.words.open_files is not None:
         raise UsageError("--open-files is for --foreground", hint="for the service: rmqsetup install --open-files N")
-    session.become_root()
+    if not session.layout.prefix:
+        session.become_root()
     return _background(session)
+
+
+def _launch(session: Session) -> Launch:
+    """Return how the node of this session is started."""
+    from dataclasses import replace
+
+    from rmqsetup import launch
+    from rmqsetup.status import service_manager
+
+    found = launch.find(session.host, session.layout, home=str(Path.home()))
+    return replace(found, manager=found.manager or service_manager(session.host))
 
 
 def _background(session: Session) -> Answer:
     """Start the service unless it runs, and climb to the listeners."""
-    from rmqsetup import launch
     from rmqsetup.cli.verifying import climb, installed_pair
     from rmqsetup.show import verification as screen
     from rmqsetup.show.answer import Answer, plain
 
-    launch.launcher(session.host)
+    plan = _launch(session)
     try:
-        started = _started(session)
+        started = _started(session, plan)
         found = climb(session, installed_pair(session), level=LEVEL)
     except KeyboardInterrupt as stopped:
         session.terminal.end_line()
@@ -61,22 +73,21 @@ def _background(session: Session) -> Answer:
     )
 
 
-def _started(session: Session) -> bool:
+def _started(session: Session, plan: Launch) -> bool:
     """Start the service unless it runs, and tell which. Raises `BrokerNotReadyError`."""
     from rmqsetup import launch
     from rmqsetup.services import service_manager
-    from rmqsetup.status import service_manager as manager_of
     from rmqsetup.steps.service import Service
 
-    host, name = session.host, manager_of(session.host)
-    manager = service_manager(name)
-    if manager.parse(host.run(manager.show(SERVICE)).stdout).running:
+    host, layout = session.host, session.layout
+    manager = service_manager(plan.manager, layout.prefix)
+    if manager.parse(host.run(manager.show(plan.service)).stdout).running:
         return False
-    launch.refuse_taken(host)
+    launch.refuse_taken(host, layout)
     with session.terminal.meanwhile("Starting the broker …"):
-        result = host.run(manager.start(SERVICE))
+        result = host.run(manager.start(plan.service))
     if not result.ok:
-        raise Service(name, SERVICE).explain(result)
+        raise Service(plan.manager, plan.service, prefix=layout.prefix).explain(result)
     return True
 
 
@@ -84,30 +95,29 @@ def _foreground(session: Session) -> Answer:
     """Run the node in our place, and tell how it ended."""
     from rmqsetup import launch
     from rmqsetup.hosts import foreground
-    from rmqsetup.probes.address import find_address
     from rmqsetup.probes.logs import last_words
     from rmqsetup.show import start as screen
     from rmqsetup.show.answer import Answer
 
-    host, terminal = session.host, session.terminal
-    program = launch.launcher(host)
-    if foreground.user_name() != launch.USER:
+    host, terminal, layout = session.host, session.terminal, session.layout
+    plan = _launch(session)
+    if plan.user and foreground.user_name() != plan.user:
         session.become_root()
-    address = find_address(host)
-    launch.refuse_running(host, address, _seen(session))
-    launch.refuse_taken(host, inherited=tuple(os.environ))
+    address = session.address()
+    launch.refuse_running(host, address, _seen(session, plan))
+    launch.refuse_taken(host, layout, inherited=tuple(os.environ))
     now = foreground.current_limits()
     limits = foreground.Limits(*launch.limited(now.soft, now.hard, session.words.open_files))
     terminal.say(screen.beginning(address.name, now, limits, asked=session.words.open_files is not None))
     terminal.flush()
     begun = time.time()
     ended = foreground.run(
-        foreground.Program((program,), launch.HOME, launch.USER, launch.VARIABLES, launch.UMASK, limits),
+        foreground.Program((plan.program,), plan.directory, plan.user, plan.env, plan.umask, limits),
         output=STANDARD_ERROR if session.words.json else None,
         spared=lambda name: name == "epmd" and launch.is_epmd_in_use(address),
     )
     said = last_words(host, address, since=begun) if ended.exit_code else ()
-    error = screen.error(address.name, ended, said) if ended.exit_code else None
+    error = screen.error(address, ended, said) if ended.exit_code else None
     if not error:
         terminal.say(screen.ending(address.name, ended))
     return Answer(
@@ -119,13 +129,13 @@ def _foreground(session: Session) -> Answer:
     )
 
 
-def _seen(session: Session) -> str:
-    """Say which process is a node already. Where there is an init, other nodes may well run: in containers, say."""
+def _seen(session: Session, plan: Launch) -> str:
+    """Say which process is a node already. With systemd that is not asked: other nodes may well run, in containers."""
     from rmqsetup.services import service_manager
-    from rmqsetup.status import service_manager as manager_of
 
-    if manager_of(session.host) != "none":
+    if plan.manager == "systemd":
         return ""
-    manager = service_manager("none")
-    state = manager.parse(session.host.run(manager.show(SERVICE)).stdout)
+    own = session.layout.manager == "brew"  # its services take a second to say what their processes say at once
+    manager = service_manager("detached" if own else plan.manager, session.layout.prefix)
+    state = manager.parse(session.host.run(manager.show(plan.service)).stdout)
     return state.words if state.running else ""

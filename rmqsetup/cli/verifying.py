@@ -44,9 +44,8 @@ def installed_pair(session: Session) -> tuple[Expectation, ...]:
     from rmqsetup.verify import Expectation
 
     its = session.layout
-    if not its.prefix and not _has_packages(session.host):
-        return ()
-    return tuple(Expectation(name) for name in its.packages)
+    names = its.packages if its.prefix else _packages(session.host)
+    return tuple(Expectation(name) for name in names)
 
 
 def unseen(session: Session, error: RmqsetupError | None) -> RmqsetupError | None:
@@ -58,7 +57,7 @@ def unseen(session: Session, error: RmqsetupError | None) -> RmqsetupError | Non
 
 
 def installed(host: Host, names: tuple[str, ...]) -> tuple[Expectation, ...]:
-    """Return those of some packages that are installed, with version and, where apt still lists it, origin."""
+    """Return those of some packages that are installed, with version and, as far as the manager tells, origin."""
     from rmqsetup.detect import detect
     from rmqsetup.managers import State
     from rmqsetup.verify import Expectation
@@ -75,6 +74,14 @@ def installed(host: Host, names: tuple[str, ...]) -> tuple[Expectation, ...]:
     )
 
 
-def _has_packages(host: Host) -> bool:
-    """Tell whether packages are looked after by a manager we can ask."""
-    return bool(host.names("/var/lib/dpkg"))
+def _packages(host: Host) -> tuple[str, ...]:
+    """Return what RabbitMQ and Erlang are called as packages here; nothing where no manager that we can ask is."""
+    from rmqsetup.detect import detect
+    from rmqsetup.managers.sources import find
+
+    facts = detect(host, offers=False)
+    told = find(facts.manager)
+    if told is None:
+        return ()
+    erlang = facts.package(*told.layout.runtimes)
+    return told.layout.server, erlang.name if erlang else told.layout.erlang

@@ -8,7 +8,6 @@ import selectors
 import signal
 import stat
 import subprocess
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -29,7 +28,6 @@ from rmqsetup.host import (
     Unpack,
     Write,
 )
-from rmqsetup.hosts import trees
 from rmqsetup.hosts.disk import file_error, remove_empty, sync_directory
 
 GRACE = 5.0
@@ -97,6 +95,8 @@ class LocalHost:
 
     def write(self, write: Write) -> None:
         """Put a file in place: a temporary file beside it, owner and mode set, fsync, rename."""
+        import tempfile
+
         target = Path(write.path)
         try:
             content = Path(write.source).read_bytes() if write.source else write.content
@@ -131,18 +131,26 @@ class LocalHost:
 
     def peek(self, path: str) -> Standing | None:
         """Return what stands at a path, links not followed."""
+        from rmqsetup.hosts import trees
+
         return trees.peek(path)
 
     def unpack(self, unpack: Unpack) -> None:
         """Check an archive, unpack it beside its place, sync it, and put it in place."""
+        from rmqsetup.hosts import trees
+
         trees.unpack(unpack, self.run)
 
     def clear(self, clear: Clear) -> None:
         """Remove a tree, without what others have put there."""
+        from rmqsetup.hosts import trees
+
         trees.clear(clear)
 
     def link(self, link: Link) -> None:
         """Make a link beside its place and put it in place."""
+        from rmqsetup.hosts import trees
+
         trees.link(link)
 
 

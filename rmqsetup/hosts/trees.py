@@ -10,8 +10,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rmqsetup import parcel
 from rmqsetup.errors import ConflictError, ManagerError, TrustError
 from rmqsetup.host import MARK, Clear, Command, Kind, Link, Result, Standing, Unpack
+from rmqsetup.hosts import debs
 from rmqsetup.hosts.disk import file_error, remove_empty, sync_directory
 from rmqsetup.tarball import Entry, entries, refused
 from rmqsetup.tarball import Kind as Entries
@@ -40,7 +42,7 @@ def peek(path: str) -> Standing | None:
 def unpack(wish: Unpack, run: Callable[[Command], Result]) -> None:
     """Check an archive, unpack it beside its place, sync it, and put it in place; leave nothing where that fails.
 
-    `run` runs the archive's own finish.
+    `run` runs the archive's own finish, and what opens packages.
     """
     data = _checked(wish)
     through, path = Path(wish.through), Path(wish.path)
@@ -50,7 +52,10 @@ def unpack(wish: Unpack, run: Callable[[Command], Result]) -> None:
             _delete(through)
             through.mkdir(mode=0o755)
             through.chmod(0o755)
-            _fill(through, entries(data, top=wish.top))
+            if wish.source.endswith(parcel.SUFFIX):
+                debs.fill(through, wish, data, run)
+            else:
+                _fill(through, entries(data, top=wish.top))
             if wish.finish:
                 _finish(wish, run)
             _new(through / MARK, f"{wish.digest}\n".encode(), 0o644)

@@ -170,3 +170,10 @@ def manager(name: str, prefix: str = "") -> Manager:
         "zypper": zypper.Zypper(),
     }
     return known[name]
+
+
+def parse_progress(line: str) -> tuple[float, str] | None:
+    """Return percent and words of a line in which a package manager says how far it is: to 100 the download."""
+    from rmqsetup.managers import apt, rpm
+
+    return apt.parse_progress(line) or rpm.parse_progress(line)

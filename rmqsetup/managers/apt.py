@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Deed, Operation, Present, State, Transaction, Wish
+from rmqsetup.managers import Deed, Operation, Package, Present, State, Transaction, Wish
 
 _ENVIRONMENT = (
     ("DEBIAN_FRONTEND", "noninteractive"),
@@ -17,8 +17,8 @@ _ENVIRONMENT = (
     ("NEEDRESTART_SUSPEND", "1"),
 )
 _CONFFILES = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-_PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20", "-o", "Acquire::Retries=1")
-_QUIETLY = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *_PATIENCE)
+PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20", "-o", "Acquire::Retries=1")
+_QUIETLY = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *PATIENCE)
 _HALF_UNPACKED = ("-o", "Dpkg::Options::=--force-remove-reinstreq")
 """A package that was killed while it was unpacked has to be unpacked again before dpkg removes it, unless told."""
 _BUSY = ("Could not get lock", "is another process using it")
@@ -65,7 +65,7 @@ class Apt:
 
         Where it has an older index apt goes on with that one, and says so by its exit code only when told to.
         """
-        words = ("update", "-o", "Acquire::Languages=none", "-o", "APT::Update::Error-Mode=any", *_PATIENCE)
+        words = ("update", "-o", "Acquire::Languages=none", "-o", "APT::Update::Error-Mode=any", *PATIENCE)
         update = _apt(*words, lock_timeout=lock_timeout)
         return replace(update, weighed=True)
 
@@ -163,8 +163,13 @@ def _error(message: str, said: str, fallback: str, hint: str = "") -> RmqsetupEr
     return ManagerError(message, cause=said, hint=hint or fallback)
 
 
+def word(package: Package) -> str:
+    """Return a package as apt-get takes it, with its version where it has one."""
+    return f"{package.name}={package.version}" if package.version else package.name
+
+
 def _words(wish: Wish) -> tuple[str, ...]:
-    names = tuple(f"{p.name}={p.version}" if p.version else p.name for p in wish.install)
+    names = tuple(map(word, wish.install))
     if not names:
         return ("purge", *wish.purge)
     options = [] if wish.recommends else ["--no-install-recommends"]
@@ -240,7 +245,8 @@ def _said(result: Result) -> str:
 
 _UNTRUSTED = (
     r"NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|signatures? (couldn't be|were) (verified|invalid)|not signed|Missing key"
-    r"|Hash Sum mismatch|unexpected size|weak (algorithm|security)|OpenPGP signature verification failed"
+    r"|could not be authenticated|unauthenticated packages|Hash Sum mismatch|unexpected size|weak (algorithm|security)"
+    r"|OpenPGP signature verification failed"
 )
 _UNREACHED = (
     r"Temporary failure resolving|Could not (connect|resolve)|Connection (timed out|refused|failed)|Failed to fetch"

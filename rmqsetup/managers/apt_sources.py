@@ -1,4 +1,4 @@
-"""What is configured for apt, from its files and the text of `apt-cache policy`. Pure: text in, values out.
+"""What is configured for apt, and is to be, in its files and the text of `apt-cache policy`. Pure: text in, values out.
 
 How apt is told to change anything belongs to `apt`; whose keys it trusts to `apt_trust`.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from rmqsetup.host import Command
+from rmqsetup.managers.layout import SYSTEM, Layout
+from rmqsetup.managers.sources import ConfiguredSource, Served
 
 LISTS = "/var/lib/apt/lists"
 """Where apt keeps the indices it fetched."""
@@ -20,25 +23,14 @@ SOURCES_FOLDER = "/etc/apt/sources.list.d"
 """Where all other source lists are."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredSource:
-    """One entry of a source list, in either format. `signed_by` is a path, fingerprints, or an embedded key's text.
+OURS = "/etc/apt/sources.list.d/rabbitmq.sources"
+"""The source list that is ours."""
 
-    `line` is where the entry begins in `file`, from 1. `retired` is an id of the catalog's retired
-    sources, empty for every other; who reads the lists fills it in.
-    """
+PIN = "/etc/apt/preferences.d/rabbitmq"
+"""What prefers it."""
 
-    file: str
-    line: int
-    enabled: bool
-    types: tuple[str, ...]
-    uris: tuple[str, ...]
-    suites: tuple[str, ...]
-    components: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-    signed_by: str = ""
-    trusted: bool = False
-    retired: str = ""
+KEYRING = "/usr/share/keyrings/com.rabbitmq.{source}.asc"
+"""Where the key of a source is put."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +58,75 @@ class Policy:
     installed: str
     candidate: str
     offers: tuple[Offer, ...] = ()
+
+
+class AptSources:
+    """How apt is told of repositories."""
+
+    @property
+    def form(self) -> str:
+        """Packages of dpkg."""
+        return "deb"
+
+    @property
+    def layout(self) -> Layout:
+        """Debian's Erlang is many packages."""
+        return SYSTEM
+
+    @property
+    def fetching(self) -> str:
+        """What fetches the lists."""
+        return "apt-get update"
+
+    @property
+    def lists(self) -> tuple[str, str]:
+        """The oldest list, and the folder beside it."""
+        return SOURCES, SOURCES_FOLDER
+
+    def is_list(self, name: str) -> bool:
+        """Tell a source list by its name."""
+        return is_source_list(name)
+
+    def keyring(self, source: str) -> str:
+        """Return the file that Signed-By names."""
+        return KEYRING.format(source=source)
+
+    def is_ours(self, path: str) -> bool:
+        """Tell our list, our pin and our keyrings."""
+        return path in (OURS, PIN) or path.startswith(KEYRING.partition("{")[0])
+
+    def written(self, served: tuple[Served, ...], keyring: str) -> tuple[tuple[str, str], ...]:
+        """Return list and pin."""
+        return (OURS, "\n".join(_stanza(each, keyring) for each in served)), (PIN, _pin(served))
+
+    def parse_sources(self, file: str, text: str) -> tuple[ConfiguredSource, ...]:
+        """Read a source list."""
+        return parse_sources(file, text)
+
+    def without(self, file: str, text: str, lines: tuple[int, ...]) -> str:
+        """Return a source list without some entries."""
+        return without(file, text, lines)
+
+
+def _stanza(served: Served, keyring: str) -> str:
+    return (
+        f"Types: deb\nURIs: {' '.join(served.uris)}\nSuites: {served.suite}\nComponents: {served.component}\n"
+        f"Architectures: {served.architecture}\nSigned-By: {keyring}\n"
+    )
+
+
+def _pin(every: tuple[Served, ...]) -> str:
+    """Prefer the source for the whole family: `release o=` is the Origin field, `origin` the host's name.
+
+    The host is for mirrors whose Release file has no Origin, or one with a comma, which apt would split.
+    """
+    pins = dict.fromkeys(
+        f"release o={served.origin}" if served.origin and "," not in served.origin else f'origin "{host}"'
+        for served in every
+        for host in (urlsplit(uri).hostname or "" for uri in served.uris)
+    )
+    names = f"{SYSTEM.server} erlang erlang-*"
+    return "\n".join(f"Package: {names}\nPin: {pin}\nPin-Priority: 1001\n" for pin in pins)
 
 
 def is_source_list(name: str) -> bool:

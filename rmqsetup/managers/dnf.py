@@ -9,6 +9,7 @@ from dataclasses import replace
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers.repo_files import Listed, RepoFiles
 
 CONFIGURATION = "/etc/dnf/dnf.conf"
 """Where excludepkgs holds packages, where there is no versionlock."""
@@ -25,6 +26,27 @@ _ABORTED = "Operation aborted"
 _IDLE = "Nothing to do"
 
 _TYPED = {Deed.RELEASE: "dnf versionlock delete", Deed.REMOVE: "dnf remove", Deed.LOOK: "dnf list --showduplicates"}
+
+
+class DnfSources(RepoFiles):
+    """How dnf is told of repositories, and asked what they have."""
+
+    folder = "/etc/yum.repos.d"
+    keys = "/etc/pki/rpm-gpg"
+    fetching = "dnf makecache"
+    locks = LOCKS
+
+    def offers(self, names: tuple[str, ...], *, fetch: bool) -> Command:
+        """Ask what its lists have; nobody answers its question about keys, so that no new one is taken."""
+        fresh = _PATIENCE if fetch else ("-C",)
+        # dnf 5 ends no line by itself, dnf 4 does
+        form = "%{name}\t%{evr}\t%{repoid}\n"
+        return Command(("dnf", "-q", *fresh, *_UNLOCKED, "repoquery", "--qf", form, *names), timeout=120.0)
+
+    def parse_offers(self, text: str) -> tuple[Listed, ...]:
+        """Read a line for each package."""
+        rows = (line.split("\t") for line in text.splitlines())
+        return tuple(Listed(*row) for row in rows if len(row) == 3)
 
 
 class Dnf:
@@ -67,9 +89,10 @@ class Dnf:
         stops a node that runs and starts it again, by its own scriptlets.
         """
         purges = (False, True) if wish.install and wish.purge else (bool(wish.purge),)
-        return tuple(
-            rpm.transact(wish, _dnf("-y", *words), purge=purge)
-            for purge, words in zip(purges, _words(wish), strict=True)
+        runs = zip(purges, _words(wish), strict=True)
+        return (
+            *(rpm.transact(wish, _dnf("-y", *words), purge=purge) for purge, words in runs),
+            *rpm.doomed(wish),
         )
 
     def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself

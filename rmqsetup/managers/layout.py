@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ERLANG = (
+    *("erlang-base", "erlang-asn1", "erlang-crypto", "erlang-eldap", "erlang-ftp", "erlang-inets", "erlang-mnesia"),
+    *("erlang-os-mon", "erlang-parsetools", "erlang-public-key", "erlang-runtime-tools", "erlang-snmp", "erlang-ssl"),
+    *("erlang-syntax-tools", "erlang-tftp", "erlang-tools", "erlang-xmerl"),
+)
+"""What RabbitMQ needs of Debian's Erlang, as https://www.rabbitmq.com/docs/install-debian lists it (2026-08-21)."""
+
 FORMULA = "rabbitmq"
 """Homebrew's formula; there is one, of the newest release."""
 
@@ -20,8 +27,10 @@ class Layout:
 
     `manager` and `services` are those of a `prefix` that is not the system's; empty means the machine's own.
     `server` is the package, `erlang` the one it runs on, `family` patterns of all that must fit each other, `held`
-    of those that are kept at their versions. `node` is its name where that does not come from the host's. `user` runs
-    the node and owns what it rewrites, `owner` the rest of its configuration; an empty one is whoever writes the file.
+    of those that are kept at their versions. `pieces` are what to install of a source's Erlang, `runtimes` packages of
+    which one is there wherever Erlang is, the likelier first, with the version that Erlang has. `node` is its name
+    where that does not come from the host's. `user` runs the node and owns what it rewrites, `owner` the rest of its
+    configuration; an empty one is whoever writes the file.
     `home` is where the node's user keeps its cookie, `programs` the folder of RabbitMQ's where they are not on PATH.
     """
 
@@ -37,6 +46,8 @@ class Layout:
     service: str = "rabbitmq-server"
     family: tuple[str, ...] = ("rabbitmq-server", "erlang-*")
     held: tuple[str, ...] = ("rabbitmq-server", "erlang-*")
+    pieces: tuple[str, ...] = ERLANG
+    runtimes: tuple[str, ...] = ("erlang-base",)
     user: str = "rabbitmq"
     owner: str = "root"
     node: str = ""
@@ -90,6 +101,15 @@ class Layout:
 
 SYSTEM = Layout()
 """What Debian's, Red Hat's and upstream's packages agree on (rabbitmq.md, 9.1); the names are Debian's."""
+
+RPM = Layout(
+    erlang="erlang",
+    family=("rabbitmq-server", "erlang", "erlang-*"),
+    held=("rabbitmq-server", "erlang", "erlang-*"),
+    pieces=("erlang",),
+    runtimes=("erlang-erts", "erlang"),
+)
+"""The same with the names of RPM packages: upstream's Erlang is one, the distributions' are many."""
 
 
 def of_brew(prefix: str, *, home: str, erlang: str = "erlang", session: bool = True) -> Layout:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from rmqsetup.errors import ManagerError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Present, State, Wish
+from rmqsetup.managers.layout import RPM
 
 TRANSACTION_SECONDS = 1800.0
 """Deadline of a whole transaction: slow links and slow disks are no failure."""
@@ -21,6 +22,12 @@ BEGUN = "/var/lib/misc/rmqsetup-transaction.begun"
 
 STAMP = "/var/lib/misc/rmqsetup-transaction"
 """As old as the beginning of our last transaction: rpm gives files the age they had where they were built."""
+
+ROW = (
+    "package\\t%{NAME}\\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{VENDOR}\\t"
+    "%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{%|DSAHEADER?{%{DSAHEADER:pgpsig}}|}|\\n"
+)
+"""What rpm is asked for of a package; `rpm.sh` does the same."""
 
 _MEANT_TWICE = ("gpg-pubkey", "kernel", "kmod")
 _VERDICT = "rpm says that this did not come about"
@@ -53,6 +60,12 @@ def again(wish: Wish, command: Command, *, joint: str) -> Command:
     return replace(run, env=command.env, busy=command.busy, weighed=True)
 
 
+def doomed(wish: Wish) -> tuple[Command, ...]:
+    """Delete the data of a server that goes, where a wish that keeps something does not keep them: rpm never does."""
+    gone = [path for path in RPM.kept if path not in wish.keep] if wish.keep and RPM.server in wish.purge else []
+    return (Command(("rm", "-rf", "--", *gone)),) if gone else ()
+
+
 def parse_list(text: str) -> tuple[Present, ...]:
     """Read what `rpm.sh list` says. A name that is there in two versions is what a cut transaction leaves behind."""
     rows = [line.split("\t") for line in text.splitlines()]
@@ -74,9 +87,70 @@ def parse_list(text: str) -> tuple[Present, ...]:
     )
 
 
+def may_lock(file: str, line: str) -> bool:
+    """Tell whether a line of a file is about what is held; the rest of a configuration may hold a password."""
+    return line.startswith("exclude") if file.endswith(".conf") else bool(line.strip())
+
+
 def installed(text: str) -> tuple[Present, ...]:
     """Return what is installed, of an answer that ends in what `rpm.sh list` says."""
     return tuple(present for present in parse_list(text) if present.state is State.INSTALLED)
+
+
+TRUSTED = Command(("rpm", "-q", "gpg-pubkey", "--qf", "%{VERSION} %{RELEASE}\\n"))
+"""Asks for the keys that rpm trusts; exit code 1 says that there is none."""
+
+_BUSY = ("can't create transaction lock",)
+
+
+def names_of_key(fingerprint: str, text: str) -> tuple[str, ...]:
+    """Return what rpm calls a key, of its answer to `TRUSTED`: the version is its last 8 digits, from rpm 6 on all."""
+    rows = (line.split() for line in text.splitlines())
+    pairs = [(row[0], row[1]) for row in rows if len(row) == 2 and re.fullmatch(r"[0-9a-f]{8,}", row[0])]
+    return tuple(f"gpg-pubkey-{version}-{release}" for version, release in pairs if _is_key(fingerprint, version))
+
+
+def _is_key(fingerprint: str, version: str) -> bool:
+    return fingerprint.lower().endswith(version)
+
+
+def trust(path: str) -> Command:
+    """Let rpm trust the key in a file."""
+    return Command(("rpm", "--import", path), busy=_BUSY)
+
+
+def distrust(names: tuple[str, ...]) -> Command:
+    """Take keys out of what rpm trusts."""
+    return Command(("rpm", "-e", "--allmatches", *names), busy=_BUSY)
+
+
+def explain_trust(result: Result) -> RmqsetupError:
+    """Say why rpm did not take a key, or did not let it go."""
+    hint = "if another program holds rpm's lock, wait for it; else see whether the disk is full (df -h)"
+    return ManagerError("rpm's trust in a key could not be changed", cause=result.tail(), hint=hint)
+
+
+_VERB = r"(?P<verb>Installing|Upgrading|Downgrading|Reinstalling|Removing|Erasing|Cleanup)"
+_PART = r"(?P<part>\d+)/(?P<of>\d+)"
+_PROGRESS = (  # of dnf 4, dnf 5 and zypper
+    re.compile(rf"^  {_VERB} *: (?P<name>\S+) +{_PART}$"),
+    re.compile(rf"^\[{_PART}\] {_VERB} (?P<name>\S+)"),
+    re.compile(rf"^\({_PART}\) {_VERB}: (?P<name>\S+)"),
+    re.compile(rf"^\({_PART}\): (?P<name>\S+\.rpm)"),
+    re.compile(rf"^\[{_PART}\] (?P<name>\S+-\d+:\S+)"),
+    re.compile(rf"^Retrieving: (?P<name>\S+) .*\({_PART}\)"),
+)
+
+
+def parse_progress(line: str) -> tuple[float, str] | None:
+    """Return percent and words of a line that counts packages: to 100 the download, to 200 the rest."""
+    match = next((found for pattern in _PROGRESS if (found := pattern.match(line))), None)
+    if match is None:
+        return None
+    fields = match.groupdict()
+    percent = 100.0 * int(fields["part"]) / max(int(fields["of"]), 1)
+    verb = fields.get("verb")
+    return (100.0 + percent, f"{verb} {fields['name']}") if verb else (min(percent, 99.0), fields["name"])
 
 
 def _names(wish: Wish) -> tuple[str, ...]:

@@ -2,21 +2,21 @@
 #
 # usage: rpm list [LOCKFILE ...]
 #        rpm transact [NAME | NAME=VERSION | NAME- ...] -- COMMAND [ARGUMENT ...]
-#        rpm trusting DIRECTORY -- COMMAND [ARGUMENT ...]
 #        rpm mend
 #        rpm again JOINT [NAME | NAME=VERSION ...] -- COMMAND [ARGUMENT ...]
 #        rpm hold|release DNF-CONFIGURATION NAME ...
+#        rpm emptied FILE -- COMMAND [ARGUMENT ...]
 #
 # list says which packages are installed, by whom they were made and signed, and what the files say in which
 # locks are kept. transact runs COMMAND and judges by what rpm says afterwards: a scriptlet that failed is
 # no failure where the package is there, and no error is no success where it is not. While it runs there is a
 # note that it was begun, and afterwards one as old as its beginning: what started earlier may run programs that
-# are replaced now. trusting first imports the keys that .repo files in DIRECTORY name as files of this machine,
-# never one from a server. mend removes older versions that a cut transaction left beside the newer ones. again
+# are replaced now. mend removes older versions that a cut transaction left beside the newer ones. again
 # runs COMMAND with those of the packages that are there, as NAME JOINT VERSION in one word. hold and release use
-# dnf's versionlock, or the configuration's excludepkgs where there is none.
+# dnf's versionlock, or the configuration's excludepkgs where there is none. emptied removes FILE when COMMAND left
+# nothing in it.
 set -u
-verb=$1 note=/var/lib/misc/rmqsetup-transaction tab=$(printf '\t')
+verb=$1 toml=/etc/dnf/versionlock.toml note=/var/lib/misc/rmqsetup-transaction tab=$(printf '\t')
 shift
 evr='%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}'
 signature='%|RSAHEADER?{%{RSAHEADER:pgpsig}}:{%|DSAHEADER?{%{DSAHEADER:pgpsig}}|}|'
@@ -62,15 +62,6 @@ transact() {
         code=0
     fi
     exit "$code"
-}
-
-trusting() {
-    grep -hs '^[^#]' "$1"/*.repo | grep -o 'file:/[^[:space:],]*' | sort -u | while read -r url; do
-        path=/$(echo "${url#file:}" | sed 's,^/*,,')
-        if grep -qs 'BEGIN PGP PUBLIC KEY' "$path"; then rpm --import "$path"; fi
-    done
-    shift 2
-    exec "$@"
 }
 
 mend() {
@@ -121,6 +112,15 @@ release() {
     [ ! -e "$configuration" ] || sed -i -E '/^excludepkgs *=/{s/[, ]+$//;/=$/d}' "$configuration"
     # a name that is in no lock is an error to it, and nothing to us
     if has_versionlock; then dnf -q '--disablerepo=*' versionlock delete "$@" || true; fi
+    # dnf 5 makes this file with the first lock, and leaves it with the last
+    [ ! -e "$toml" ] || grep -q '^name *=' "$toml" || rm -f "$toml"
+}
+
+emptied() {
+    file=$1
+    shift 2
+    "$@" || return
+    [ -s "$file" ] || rm -f "$file"
 }
 
 "$verb" "$@"

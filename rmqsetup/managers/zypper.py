@@ -9,6 +9,7 @@ from dataclasses import replace
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers.repo_files import Listed, RepoFiles
 
 REPOSITORIES = "/etc/zypp/repos.d"
 """Where zypper looks for .repo files."""
@@ -26,6 +27,26 @@ _OLDER = "has lower version than the installed one"
 _TYPED = {Deed.RELEASE: "zypper removelock", Deed.REMOVE: "zypper remove", Deed.LOOK: "zypper search -s --match-exact"}
 
 
+class ZypperSources(RepoFiles):
+    """How zypper is told of repositories, and asked what they have."""
+
+    folder = REPOSITORIES
+    keys = "/etc/zypp"
+    fetching = "zypper refresh"
+    locks = (LOCKS,)
+
+    def offers(self, names: tuple[str, ...], *, fetch: bool) -> Command:
+        """Ask what its lists have; it fetches those that are too old by itself, unless it is told not to."""
+        fresh = () if fetch else ("--no-refresh",)
+        search = ("search", "--match-exact", "-s", "-t", "package", *names)
+        return Command(("zypper", "--xmlout", "--non-interactive", *fresh, *search), timeout=120.0)
+
+    def parse_offers(self, text: str) -> tuple[Listed, ...]:
+        """Read an element for each package in each repository."""
+        rows = (_attributes(words) for words in re.findall(r"<solvable\s([^>]*)>", text))
+        return tuple(Listed(row.get("name", ""), row.get("edition", ""), row.get("repository", "")) for row in rows)
+
+
 class Zypper:
     """zypper 1.14 and later. Never with `--gpg-auto-import-keys`: that takes whatever key a server offers."""
 
@@ -38,10 +59,8 @@ class Zypper:
         return rpm.parse_list(text)
 
     def refresh(self, lock_timeout: int) -> Command:
-        """Fetch indices, with the keys that .repo files name as files: those must be proven; any other ends it."""
-        run = _zypper("refresh", lock_timeout=lock_timeout, timeout=REFRESH_SECONDS)
-        trusting = rpm.script("trusting", REPOSITORIES, "--", *run.argv, timeout=run.timeout)
-        return replace(trusting, env=run.env, busy=run.busy, weighed=True)
+        """Fetch indices; one that is signed by a key which rpm does not trust ends it."""
+        return replace(_zypper("refresh", lock_timeout=lock_timeout, timeout=REFRESH_SECONDS), weighed=True)
 
     def simulate(self, wish: Wish) -> Command:
         """Ask with `--dry-run`; holds are left to who reads the answer.
@@ -65,8 +84,7 @@ class Zypper:
     def carry_out(self, wish: Wish) -> tuple[Command, ...]:
         """Install and remove in one transaction. No scriptlet of these packages starts a service."""
         run = _zypper(*_words(wish), lock_timeout=wish.lock_timeout, timeout=rpm.TRANSACTION_SECONDS)
-        installs = rpm.transact(wish, run, purge=False) if wish.install else None
-        return (installs or rpm.transact(wish, run, purge=True),)
+        return rpm.transact(wish, run, purge=not wish.install), *rpm.doomed(wish)
 
     def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself
         """Remove older versions that a cut transaction left beside the newer ones."""
@@ -83,8 +101,10 @@ class Zypper:
         return _zypper("addlock", *names, lock_timeout=0)
 
     def release(self, names: tuple[str, ...]) -> Command:
-        """Remove locks."""
-        return _zypper("removelock", *names, lock_timeout=0)
+        """Remove locks, and their file with the last of them."""
+        run = _zypper("removelock", *names, lock_timeout=0)
+        script = rpm.script("emptied", LOCKS, "--", *run.argv, timeout=run.timeout)
+        return replace(script, env=run.env, busy=run.busy)
 
     def explain(self, result: Result, uris: tuple[str, ...] = ()) -> RmqsetupError:
         """Say why zypper failed, in the family of the cause."""
@@ -131,8 +151,12 @@ def _words(wish: Wish, *options: str) -> tuple[str, ...]:
     return ("install", *options, weak, *older, "--allow-vendor-change", *names, *(f"!{name}" for name in wish.purge))
 
 
+def _attributes(text: str) -> dict[str, str]:
+    return {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', text)}
+
+
 def _operation(section: str, attributes: str) -> Operation:
-    found = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', attributes)}
+    found = _attributes(attributes)
     name, edition, old = found.get("name", ""), found.get("edition", ""), found.get("edition-old", "")
     if section == "remove":
         return Operation(name, edition)

@@ -72,7 +72,7 @@ def service_manager(name: str, prefix: str = "") -> ServiceManager:
     """Return the service manager of that name: `systemd`, or `none` for everything that is not managed.
 
     `prefix` is where a Homebrew is: its are `brew`, and `detached` without a session. Of a user or an archive are
-    `systemd-user`, and `script` for a node below a prefix that nothing looks after.
+    `systemd-user`, `launchd-agent`, and `script` for a node below a prefix that nothing looks after.
     """
     if name == "systemd":
         from rmqsetup.services.systemd import Systemd
@@ -86,6 +86,10 @@ def service_manager(name: str, prefix: str = "") -> ServiceManager:
         from rmqsetup.services.systemd_user import UserSystemd
 
         return UserSystemd()
+    if name == "launchd-agent":
+        from rmqsetup.services.launchd import Launchd
+
+        return Launchd()
     if name == "script":
         from rmqsetup.services.script import Scripted
 

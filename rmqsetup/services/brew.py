@@ -12,26 +12,10 @@ import re
 from rmqsetup.errors import BrokerNotReadyError, RmqsetupError, UnsupportedError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers.brew import ENVIRONMENT
-from rmqsetup.services import ServiceState
+from rmqsetup.services import ServiceState, launchd
+from rmqsetup.services.nodes import function, since
 
-_NODES = """prefix=$1 name=$2
-nodes() {
-    if [ -d /proc/self ]; then
-        for words in $(grep -al beam /proc/[0-9]*/cmdline 2>/dev/null); do
-            process=${words%/cmdline}
-            words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
-            case $words in *"$prefix/"*beam*"-s rab""bit boot "*)
-                echo "process ${process#/proc/} since $(stat -c %Y "$process")" ;;
-            esac
-        done
-    else
-        ps -axww -o pid= -o etime= -o command= | while read -r pid age words; do
-            case $words in *"$prefix/"*beam*"-s rab""bit boot "*) echo "process $pid for $age" ;; esac
-        done
-    fi
-}
-"""
-"""The words are split, so that this shell's own command line does not look like a node's."""
+_NODES = "prefix=$1 name=$2\n" + function('*"$prefix/"*beam*')
 
 _SHOW = f"""{_NODES}
 [ -x "$prefix/opt/$name/sbin/rabbitmq-server" ] && echo installed
@@ -64,26 +48,13 @@ exit 1"""
 
 START_SECONDS = 120.0
 
-_SESSION = "log in at the screen, on Linux: loginctl enable-linger; or run it in the foreground with: {foreground}"
-_ANEW = "launchctl bootout gui/$(id -u)/homebrew.mxcl.{name}, then brew services start {name}"
-
 _FAILURES: tuple[tuple[str, str, str], ...] = (
-    (
-        r"Domain does not support specified action|Bootstrap failed: 125|Could not find domain|: 112: Could not find",
-        "launchd has no session of this user to start it in",
-        _SESSION,
-    ),
+    *launchd.FAILURES,
     (
         r"Failed to connect to (user scope )?bus|XDG_RUNTIME_DIR not set|No medium found",
         "systemd has no session of this user to start it in",
-        _SESSION,
+        launchd.FAILURES[0][2],
     ),
-    (
-        r"(Bootstrap|Load) failed: 5: Input/output error",
-        "launchd holds an old job of this name, or cannot read its plist: a home directory on another disk",
-        _ANEW,
-    ),
-    (r"Bootout failed: 36|Operation now in progress", "launchd is still ending it", "try again in a few seconds"),
     (
         r"(is started as `?root|Operation not permitted|Permission denied)",
         "an earlier sudo brew services has left it to root",
@@ -119,15 +90,15 @@ class BrewServices:
         entry = _entry(text)
         registered = re.findall(r"^registered (.+)$", text, re.MULTILINE)
         stale = any(not path.startswith(f"{self.prefix}/") for path in registered)
-        since = _since(text)
+        began = since(text)
         known = "installed" in text.splitlines()
         return ServiceState(
             known=known,
-            running=since is not None,
+            running=began is not None,
             enabled=bool(registered) and not stale,
-            since=since or 0.0,
+            since=began or 0.0,
             stale=stale or (bool(registered) and not known),
-            words=_words(entry, runs=since is not None),
+            words=_words(entry, runs=began is not None),
         )
 
     def reload(self) -> tuple[Command, ...]:
@@ -163,7 +134,13 @@ class BrewServices:
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Tell the ways apart in which launchd and systemd refuse."""
         said = f"{result.stdout}\n{result.stderr}"
-        words = {"name": name, "prefix": self.prefix, "foreground": foreground(self.prefix)}
+        words = {
+            "name": name,
+            "prefix": self.prefix,
+            "foreground": foreground(self.prefix),
+            "label": f"homebrew.mxcl.{name}",
+            "again": f"brew services start {name}",
+        }
         for pattern, meaning, hint in _FAILURES:
             if re.search(pattern, said):
                 cause = "\n".join((meaning.format(**words), *_complaints(said)))
@@ -187,10 +164,10 @@ class Detached:
 
     def parse(self, text: str) -> ServiceState:
         """Read which process there is."""
-        since = _since(text)
+        began = since(text)
         known = "installed" in text.splitlines()
-        words = "no process" if since is None else "a process"
-        return ServiceState(known=known, running=since is not None, enabled=None, since=since or 0.0, words=words)
+        words = "no process" if began is None else "a process"
+        return ServiceState(known=known, running=began is not None, enabled=None, since=began or 0.0, words=words)
 
     def reload(self) -> tuple[Command, ...]:
         """Do nothing: there are no definitions."""
@@ -199,7 +176,7 @@ class Detached:
     def start(self, name: str) -> Command:
         """Start the node detached from us."""
         argv = ("sh", "-c", _DETACH + _APPEAR, "start", self.prefix, name)
-        return Command(argv, env=(_settings(self.prefix),), timeout=START_SECONDS)
+        return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
 
     def restart(self, name: str) -> tuple[Command, ...]:
         """Stop, then start."""
@@ -208,7 +185,7 @@ class Detached:
     def stop(self, name: str) -> Command:  # noqa: ARG002
         """Ask the node to end, and wait for it."""
         argv = (f"{self.prefix}/opt/rabbitmq/sbin/rabbitmqctl", "shutdown")
-        return Command(argv, env=(_settings(self.prefix),), timeout=START_SECONDS)
+        return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
 
     def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
         """Do nothing: nobody starts services here."""
@@ -232,11 +209,12 @@ class Detached:
 
 def foreground(prefix: str) -> str:
     """Return what to type to run the node in a terminal, or under a supervisor of one's own."""
-    name, value = _settings(prefix)
+    name, value = settings(prefix)
     return f"{name}={value} {prefix}/opt/rabbitmq/sbin/rabbitmq-server"
 
 
-def _settings(prefix: str) -> tuple[str, str]:
+def settings(prefix: str) -> tuple[str, str]:
+    """Return the variable that names the node's settings: Homebrew's own service sets it."""
     return "CONF_ENV_FILE", f"{prefix}/etc/rabbitmq/rabbitmq-env.conf"
 
 
@@ -275,15 +253,3 @@ def _words(entry: dict[str, object], *, runs: bool) -> str:
     if begun or entry.get("loaded") is True:
         return "brew services says started, and nothing runs"
     return "not started" if status in ("none", "stopped", "") else status
-
-
-def _since(text: str) -> float | None:
-    """Return when the node's process began, in seconds since the epoch; None where there is none."""
-    if match := re.search(r"^process \d+ since (\d{1,12})$", text, re.MULTILINE | re.ASCII):
-        return float(match[1])
-    now = re.search(r"^now=(\d{1,12})$", text, re.MULTILINE | re.ASCII)
-    age = re.search(r"^process \d+ for (?:(\d{1,6})-)?(?:(\d\d):)?(\d\d):(\d\d)$", text, re.MULTILINE | re.ASCII)
-    if not now or not age:
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in age.groups())
-    return float(now[1]) - (((days * 24 + hours) * 60 + minutes) * 60 + seconds)

@@ -5,18 +5,15 @@ from __future__ import annotations
 from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
 from rmqsetup.host import Command, Result
 from rmqsetup.services import ServiceState
+from rmqsetup.services.nodes import function, since
 
-# The words are split, so that this shell's own command line does not look like a node's.
-_FIND = """for process in /proc/[0-9]*; do
-    words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
-    case $words in *beam*"-home $1/var/lib/rabbitmq "*"-s rab""bit boot "*) @FOUND@ ;; esac
-done"""
+_NODES = "prefix=$1\n" + function('*beam*"-home $prefix/var/lib/rabbitmq "*')
 
-_SHOW = _FIND.replace("@FOUND@", 'echo "${process#/proc/} $(stat -c %Y "$process")"')
+_SHOW = f"""{_NODES}date +now=%s
+nodes"""
 
 # epmd stays behind every node; it refuses to go while another is registered with it.
-_STOP = f"""pids=
-{_FIND.replace("@FOUND@", 'pids="$pids ${process#/proc/}"')}
+_STOP = f"""{_NODES}pids=$(nodes | cut -d " " -f 2)
 [ -n "$pids" ] || exit 0
 kill -TERM $pids
 while kill -0 $pids 2>/dev/null; do sleep 0.1; done
@@ -24,23 +21,17 @@ PATH="$1/erlang/bin:$PATH" epmd -kill >/dev/null 2>&1 || :"""
 
 
 class Scripted:
-    """A node found in /proc; its name is the prefix. Started detached, stopped by SIGTERM, which it takes in order."""
+    """A node found among the processes; its name is the prefix. Started detached, and stopped in order by SIGTERM."""
 
     def show(self, name: str) -> Command:
         """Look for the node's process."""
         return Command(("sh", "-c", _SHOW, "sh", name))
 
     def parse(self, text: str) -> ServiceState:
-        """Read `PID START` lines."""
-        words = text.split()
-        running = len(words) >= 2
-        return ServiceState(
-            known=True,
-            running=running,
-            enabled=None,
-            since=float(words[1]) if running else 0.0,
-            words=f"process {words[0]}" if running else "no process",
-        )
+        """Read which process there is."""
+        began = since(text)
+        words = "no process" if began is None else f"process {text.split('process ', 1)[1].split(maxsplit=1)[0]}"
+        return ServiceState(known=True, running=began is not None, enabled=None, since=began or 0.0, words=words)
 
     def reload(self) -> tuple[Command, ...]:
         """Do nothing: there are no definitions."""

@@ -8,6 +8,9 @@ from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
 from rmqsetup.host import Command, Result
 from rmqsetup.services.systemd import Systemd
 
+UNITS = ".config/systemd/user"
+"""Where a user's own units are, below the home."""
+
 # A login by sudo or su, and every cron job, lacks the variable by which systemctl finds the user's manager.
 _FOUND = 'export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"; exec "$@"'
 

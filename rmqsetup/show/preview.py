@@ -65,6 +65,7 @@ def _head(plan: Plan, terminal: Terminal, *, explain: bool) -> str:
     archives = ", ".join(archive.where for archive in found.archives)
     own = {
         "archive": f"from {archives}" if archives else "unpacked already",
+        "user": f"unpacked from packages of {found.distribution.name}" if archives else "unpacked already",
         "brew": "from Homebrew",
         "distro": f"from {found.distribution.name} itself",
         "installed": "installed already",

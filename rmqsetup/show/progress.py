@@ -77,7 +77,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 class LiveProgress(Progress):
-    """Adds the running step below the lines, with a clock, and apt's percent where it tells it."""
+    """Adds the running step below the lines, with a clock, and the package manager's percent where it tells it."""
 
     def __enter__(self) -> LiveProgress:  # noqa: PYI034 - typing.Self is of Python 3.11
         """Begin to move."""
@@ -106,8 +106,8 @@ class LiveProgress(Progress):
         self._task = self._bar.add_task(words, total=None, told="")
 
     def says(self, line: str) -> None:
-        """Tell apt's own percent: to 100 the download, to 200 the unpacking."""
-        from rmqsetup.managers.apt import parse_progress
+        """Tell the package manager's own percent: to 100 the download, to 200 the unpacking."""
+        from rmqsetup.managers import parse_progress
 
         told = parse_progress(line)
         if told and self._task is not None:

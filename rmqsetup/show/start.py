@@ -10,6 +10,7 @@ from rmqsetup.show.layout import seconds, span
 
 if TYPE_CHECKING:
     from rmqsetup.hosts.foreground import Ended, Limits
+    from rmqsetup.probes.address import NodeAddress
 
 ENOUGH = 65_536
 """What RabbitMQ recommends for production."""
@@ -36,12 +37,12 @@ def ending(node: str, ended: Ended) -> str:
     return f"{node} was stopped{by} after {_span(ended.seconds)}."
 
 
-def error(node: str, ended: Ended, last_words: tuple[str, ...]) -> BrokerNotReadyError:
+def error(address: NodeAddress, ended: Ended, last_words: tuple[str, ...]) -> BrokerNotReadyError:
     """Return the error of a node that ended otherwise, with what its log says of it."""
     return BrokerNotReadyError(
-        f"{node} ended with exit code {ended.exit_code} after {_span(ended.seconds)}",
+        f"{address.name} ended with exit code {ended.exit_code} after {_span(ended.seconds)}",
         cause="\n".join(last_words),
-        hint="its output above and /var/log/rabbitmq say why",
+        hint=f"its output above and {address.layout.logs} say why",
     )
 
 

@@ -55,7 +55,8 @@ def _choice(found: Versions, terminal: Terminal) -> str:
     if found.problem:
         lines.append(f"rmqsetup install would stop: {found.problem}")
     elif found.source != "installed":
-        lines.append(f"* rmqsetup install takes RabbitMQ {found.rabbitmq} on Erlang {found.erlang}.")
+        typed = "rmqsetup install --user" if found.source == "user" else "rmqsetup install"
+        lines.append(f"* {typed} takes RabbitMQ {found.rabbitmq} on Erlang {found.erlang}.")
     elif lines:
         lines = [f"* {lines[0]} rmqsetup install keeps it."]
     return "\n".join(wrapped(line, terminal.width, rest="  ") for line in lines)

@@ -12,6 +12,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Action, Answer, Look, Result
 
+SCHEMA = 1
+"""Version of the form in which steps are written: in plans and in receipts."""
+
 
 class Phase(IntEnum):
     """The one order of steps that is right for install, uninstall, upgrade and their undo alike."""

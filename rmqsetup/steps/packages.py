@@ -17,7 +17,8 @@ class Packages:
     """Packages as wished: `want` are there, `absent` are not, `hold` are kept at their versions.
 
     `hold`, `release` and `family` are names or patterns (`erlang-*`). Packages of the `family` may come from
-    `origins` only (empty: anywhere), whose repositories are at `uris`. `ours` are holds we may lift, `removable`
+    `origins` only (empty: anywhere), whose repositories are at `uris`; those of `want` that come with a version must be
+    signed by one of `signers` (empty: by anybody), where the manager tells. `ours` are holds we may lift, `removable`
     packages that may go. `keep` are directories that a purge must not delete, `hold_back` the service whose start
     is refused meanwhile.
     With `survey` the first look is at what is installed, and the indices are fetched before anything is
@@ -34,6 +35,7 @@ class Packages:
     family: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
+    signers: tuple[str, ...] = ()
     removable: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     hold_back: str = ""
@@ -90,6 +92,7 @@ class Packages:
         missing = tuple(p for p in self.want if not _there(p, observed.want))
         gone = tuple(name for name in self.absent if name not in observed.absent)
         if not missing and not gone:
+            self._refuse_strangers(observed)
             return self._settle() if observed.unsettled else self._marks(observed)
         leading = sorted(gone, key=lambda name: not _matches(name, (self.hold_back, *self.family)))
         phrases = (_phrase("install", map(str, missing)), _phrase("purge", tuple(leading)))
@@ -214,6 +217,18 @@ class Packages:
                 cause="the plan does not name them, so nothing was changed",
                 hint=f"if they may go: {its.typed(Deed.REMOVE, tuple(unexpected))}",
             )
+
+    def _refuse_strangers(self, observed: Packages) -> None:
+        """Stop when what is there was signed by somebody else than resolved, whoever let it in."""
+        versions = {p.name: p.version for p in self.want if p.version}
+        for each in observed.present:
+            known = each.signer and self.signers and each.name in versions
+            if known and not each.signer.endswith(tuple(key[-len(each.signer) :] for key in self.signers)):
+                raise TrustError(
+                    f"{each.name} {each.version} is signed by the key {each.signer}",
+                    cause=f"the plan says {' or '.join(self.signers)}",
+                    hint=f"if it may go: {self._manager.typed(Deed.REMOVE, (each.name,))}",
+                )
 
     def _may_come_from(self, origins: tuple[str, ...]) -> bool:
         return not self.origins or any(_matches(origin, self.origins) for origin in origins)

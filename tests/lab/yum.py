@@ -9,11 +9,12 @@ import re
 from enum import Enum
 from pathlib import Path
 
-from lab import rpm_roots, rpms
+from lab import rpm_roots, rpms, state
 from lab.archive import Content
 from lab.laboratory import Lab, Layer
 from lab.machines import Machine
 from lab.mirror import Fault, Mirror
+from lab.state import MachineState
 from lab.trust import Key, Trust
 
 KEYS = ("/etc/pki/rpm-gpg/RPM-GPG-KEY-team", "/etc/pki/rpm-gpg/RPM-GPG-KEY-team-repository")
@@ -49,10 +50,14 @@ class Flaw(Enum):
 
 
 class YumStock:
-    """What mirrors have: Team RabbitMQ's four repositories, of real or of small packages, and single files."""
+    """What mirrors have: Team RabbitMQ's four repositories, of real or of small packages, and single files.
 
-    def __init__(self, trust: Trust, packages: Layer, *, real: bool = False) -> None:
+    Indices are signed by another key than packages, as upstream's are, or with `one_key` by the same.
+    """
+
+    def __init__(self, trust: Trust, packages: Layer, *, real: bool = False, one_key: bool = False) -> None:
         self.trust = trust
+        self.key = trust.good if one_key else trust.repository
         self.files: Content = {}
         self._sets = packages.path / rpms.PLACE
         self._usual = "real" if real else "small"
@@ -78,7 +83,7 @@ class YumStock:
 
     def _signer(self, flaw: Flaw | None) -> Key:
         wrong = {Flaw.REPOMD_STRANGER: self.trust.wrong, Flaw.REPOMD_EXPIRED: self.trust.expired}
-        return wrong.get(flaw, self.trust.repository) if flaw else self.trust.repository
+        return wrong.get(flaw, self.key) if flaw else self.key
 
 
 class SystemStock:
@@ -136,6 +141,18 @@ class Yum:
             self.machine.run("rpm", "--import", path)  # an expired one is said to be imported
         self.machine.write(f"{folder}/rabbitmq.repo", configuration())
 
+    def snapshot(self) -> MachineState:
+        """Look at the machine as it is now; the keys that rpm trusts are packages too."""
+        machine, listing = self.machine, ("systemctl", "--root=/", "list-unit-files", "--plain", "--no-legend")
+        installed = machine.run("rpm", "-qa", "--qf", "%{NAME}-%{VERSION}-%{RELEASE}\n", check=True).stdout
+        return MachineState(
+            packages=state.names(installed),
+            held=(),
+            automatic=(),
+            files=state.files(Path(f"/proc/{machine.leader}/root"), ("/etc",)),
+            units=state.units(machine.run(*listing, check=True).stdout),
+        )
+
     def close(self) -> None:
         """Stop all."""
         for mirror in (*self.mirrors, self.system):
@@ -154,16 +171,18 @@ def configuration() -> str:
     return "\n".join(stanzas)
 
 
-def start(lab: Lab, trust: Trust, name: str, *, real: bool = False, over: tuple[Layer, ...] = ()) -> Yum:
-    """Boot an isolated machine of a flavour, and serve it small or real packages; it is not configured for them.
+def start(lab: Lab, trust: Trust, name: str, *, over: tuple[Layer, ...] = (), **wishes: bool) -> Yum:
+    """Boot an isolated machine of a flavour, and serve it small packages; it is not configured for them.
 
-    `over` are more layers, topmost first.
+    Wishes are `real` for real packages, `one_key` for indices that are signed by the packages' key, as on a mirror of
+    one's own, and `old` for a distribution that has an old RabbitMQ. `over` are more layers, topmost first.
     """
     flavour = rpm_roots.flavour(name)
     packages = rpms.layer(lab, flavour.suite, trust)
     layers = rpm_roots.layers(lab, flavour, packages, trust)
     machine = lab.machine(flavour.suite, layers=(*over, *layers), isolated=True)
-    return Yum(machine, YumStock(trust, packages, real=real), SystemStock(trust, packages))
+    old = wishes.pop("old", False)
+    return Yum(machine, YumStock(trust, packages, **wishes), SystemStock(trust, packages, old=old))
 
 
 def indexed(prefix: str, folder: Path, trust: Trust, key: Key) -> Content:

@@ -29,8 +29,9 @@ from rmqsetup.host import (
     Unpack,
     Write,
 )
+from rmqsetup.managers.apt_sources import KEYRING, PIN
+from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.version import Version
-from rmqsetup.wishes import KEYRING, PIN, SOURCES
 
 ENVIRONMENT = f"{CONFIG}/rabbitmq-env.conf"
 """What Debian's package writes when it is configured: comments alone."""

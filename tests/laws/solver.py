@@ -77,12 +77,12 @@ class Solver:
 
     def _mend(self, target: dict[str, Deb], deb: Deb, name: str, version: str) -> dict[str, Deb]:
         fixed = name in self.unwanted or name in self.explicit
-        if not fixed:
-            return {**target, name: self._choose(name, version)}
         there = target.get(name)
         others = tuple(d for d in self.offers if d.name == deb.name and there and (name, there.version) in d.depends)
-        if others and deb.name not in self.explicit:
+        if others and deb.name not in self.explicit and (fixed or there == self._choose(name, "")):
             return {**target, deb.name: newest(others)}
+        if not fixed:
+            return {**target, name: self._choose(name, version)}
         if deb.name in self.explicit:
             raise ImpossibleError(BROKEN)
         return {n: d for n, d in target.items() if n != deb.name}

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hypothesis import assume, event, given
+from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 from laws.debs import CONFIG, SERVER
 from laws.model import Death, Model, Moment
@@ -219,6 +219,20 @@ def test_after_a_death_an_undo_brings_back_what_was(machine, wish, death):
         assert difference(before, machine.snapshot()) == {}
 
 
+def with_erlang_tools() -> Model:
+    """A machine with more of an older Erlang than the broker needs."""
+    machine = Model()
+    for name in ("erlang-base", "erlang-ssl", "erlang-tools"):
+        machine.add(name, "1:27.1-1")
+    return machine
+
+
+@example(
+    machine=with_erlang_tools(),
+    wish=Wish(version="4.2.8-1", request=Request(open_files=50000)),
+    death=(6, Moment.MIDDLE),
+    undone=False,
+)
 @given(machines(), WISHES, DEATHS, st.booleans())
 def test_after_a_death_the_same_command_ends_where_it_would_have_ended(machine, wish, death, undone):
     """What is merely recommended apt adds to packages that are new: to the run that was cut, and not to the next."""

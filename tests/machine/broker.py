@@ -5,9 +5,20 @@ What a machine is belongs to `lab`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 
+from lab.system import until
+
 NODE_LOG = "/var/log/rabbitmq/rabbit@broker.log"
+
+HOLDER = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
 
 STAYS = (
     "/etc/passwd*",
@@ -51,6 +62,18 @@ def restored(before, machine, *ignore):
     """Hold a machine to what it was."""
     assert before.differences(machine.snapshot(), ignore=(*STAYS, *ignore)) == ()
     assert not machine.exists("/usr/sbin/policy-rc.d")
+
+
+@contextlib.contextmanager
+def running(machine, *argv):
+    """Keep a command of a machine running that says when it is ready."""
+    command = machine.popen(*argv)
+    assert until(lambda: "held" in command.output()[0], 20), command.output()
+    try:
+        yield command
+    finally:
+        command.kill_tree()
+        command.finish()
 
 
 def take_back(machine):

@@ -12,10 +12,13 @@ import pytest
 from lab import archive, debs, mirror, roots, yum
 from lab.laboratory import Lab, Layer
 from lab.machines import Machine
+from lab.state import MachineState
 from lab.tool import Tool
 from lab.trust import Trust
 
 pytest.register_assert_rewrite("broker")
+
+from broker import take_back  # noqa: E402 - its assertions are to be rewritten
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +86,33 @@ def serve(trust: Trust) -> Iterator[Callable[..., mirror.Team]]:
         team.close()
 
 
+@pytest.fixture(scope="module")
+def before(machine: Machine, servers: object) -> MachineState:  # noqa: ARG001 - the machine knows their names
+    """The `machine` of a module as it was, with the `servers` of the module about it."""
+    return machine.snapshot()
+
+
+@pytest.fixture
+def given_back(machine: Machine, before: MachineState) -> Iterator[None]:  # noqa: ARG001 - looked at before a test
+    """Let a test that failed spoil no other."""
+    yield
+    take_back(machine)
+
+
+@pytest.fixture
+def team(servers: tuple[mirror.Team, mirror.Mirror]) -> Iterator[mirror.Team]:
+    """Team RabbitMQ's mirrors, in order again afterwards."""
+    yield servers[0]
+    servers[0].repair()
+
+
+@pytest.fixture
+def own(servers: tuple[mirror.Team, mirror.Mirror]) -> Iterator[mirror.Mirror]:
+    """Somebody's own mirror, in order again afterwards."""
+    yield servers[1]
+    servers[1].repair()
+
+
 @pytest.fixture(scope="session")
 def rpm_trust(lab: Lab) -> Iterator[Trust]:  # noqa: ARG001
     """Throwaway keys that every rpm understands."""
@@ -96,8 +126,8 @@ def start_rpm(lab: Lab, rpm_trust: Trust) -> Iterator[Callable[..., yum.Yum]]:
     """Return a function that boots an RPM machine and serves it, as `yum.start`: `start_rpm("el9", real=True)`."""
     running: list[yum.Yum] = []
 
-    def begin(flavour: str, *, real: bool = False, over: tuple[Layer, ...] = ()) -> yum.Yum:
-        running.append(yum.start(lab, rpm_trust, flavour, real=real, over=over))
+    def begin(flavour: str, *, over: tuple[Layer, ...] = (), **wishes: bool) -> yum.Yum:
+        running.append(yum.start(lab, rpm_trust, flavour, over=over, **wishes))
         return running[-1]
 
     yield begin

@@ -10,25 +10,16 @@ import time
 from datetime import timedelta
 
 import pytest
-from broker import STAYS, boots, envelope, healthy, restored, rmqsetup, take_back
+from broker import HOLDER, STAYS, boots, envelope, healthy, restored, rmqsetup, running
 from lab import archive, debs, mirror
 from lab.mirror import Fault
-from lab.system import until
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.usefixtures("given_back")]
 
 BARE = ("--no-start", "--no-verify", "--no-recommends", "--yes")
 """An install of the packages alone, where the node is not the matter."""
 
 SOURCES = "/etc/apt/sources.list.d/rabbitmq.sources"
-
-HOLDER = """
-import fcntl, sys, time
-file = open(sys.argv[1], "w")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-time.sleep(float(sys.argv[2]))
-"""
 
 LISTENER = """
 import socket, time
@@ -61,33 +52,6 @@ def servers(machine, trust):
     other.close()
 
 
-@pytest.fixture(scope="module")
-def before(machine, servers):  # noqa: ARG001 - the machine knows their names
-    """The machine as it was."""
-    return machine.snapshot()
-
-
-@pytest.fixture(autouse=True)
-def given_back(machine, before):  # noqa: ARG001 - what was before is looked at before a test
-    """Let a test that failed spoil no other."""
-    yield
-    take_back(machine)
-
-
-@pytest.fixture
-def team(servers):
-    """Team RabbitMQ's mirrors, in order again afterwards."""
-    yield servers[0]
-    servers[0].repair()
-
-
-@pytest.fixture
-def foreign(servers):
-    """Somebody else's mirror, in order again afterwards."""
-    yield servers[1]
-    servers[1].repair()
-
-
 def failed(machine, *words, code, hint, cause="", family=""):
     """Hold an install to its failure: exit code and family, what is said, and a hint that can be typed."""
     (error,) = envelope(machine, "install", "--yes", *words, code=code)["errors"]
@@ -109,18 +73,6 @@ def gone(before, machine):
     """Uninstall, and hold the machine to what it was."""
     rmqsetup(machine, "uninstall", "--yes")
     restored(before, machine)
-
-
-@contextlib.contextmanager
-def running(machine, *argv):
-    """Keep a command of a machine running that says when it is ready."""
-    command = machine.popen(*argv)
-    assert until(lambda: "held" in command.output()[0], 20), command.output()
-    try:
-        yield command
-    finally:
-        command.kill_tree()
-        command.finish()
 
 
 @contextlib.contextmanager
@@ -284,8 +236,8 @@ def test_somebody_elses_pin_is_named_and_not_lifted(machine, before):
 
 
 @pytest.mark.parametrize("source", ["team", "distro"])
-def test_broken_repositories_of_others_stop_nothing(machine, before, team, foreign, source):  # noqa: ARG001
-    foreign.trouble(Fault.UNSIGNED)
+def test_broken_repositories_of_others_stop_nothing(machine, before, team, own, source):  # noqa: ARG001
+    own.trouble(Fault.UNSIGNED)
     others = "/etc/apt/sources.list.d/others.list"
     unsigned = "deb http://mirror.test/rabbitmq-server/debian/trixie trixie main"
     with written(machine, others, f"{unsigned}\ndeb http://mirror.test/nothing trixie main\n"):
@@ -323,6 +275,7 @@ def test_a_clock_that_is_far_off(machine, before, trust, team):
 
 def test_a_proxy_that_is_not_there(machine, before, team):  # noqa: ARG001
     proxy = tuple(f"{name}=http://127.0.0.1:9" for name in ("http_proxy", "https_proxy"))
+    machine.run("apt-get", "clean", check=True)  # a test before this one may have fetched all that is needed
     for words, hint in ((("--source", "team"), "proxy"), ((), "proxy"), (("--source", "distro"), "proxy")):
         (error,) = envelope(machine, "install", "--yes", *words, code=4, env=proxy)["errors"]
         assert error["code"] == "network"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from broker import STAYS, envelope, restored, rmqsetup, take_back
+from broker import STAYS, envelope, restored, rmqsetup
 from lab import archive, debs, mirror
 from lab.mirror import Fault
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.usefixtures("given_back")]
 
 NEWEST, BEFORE = ("4.2.9-1", "1:27.3.4.6-1"), ("4.2.8-1", "1:27.3.4.5-1")
 KEY = "/root/team.asc"
@@ -45,33 +45,6 @@ def servers(machine, stock):
     yield team, own
     team.close()
     own.close()
-
-
-@pytest.fixture(scope="module")
-def before(machine, servers):  # noqa: ARG001 - the machine knows their names
-    """The machine as it was."""
-    return machine.snapshot()
-
-
-@pytest.fixture(autouse=True)
-def given_back(machine, before):  # noqa: ARG001 - what was before is looked at before a test
-    """Let a test that failed spoil no other."""
-    yield
-    take_back(machine)
-
-
-@pytest.fixture
-def team(servers):
-    """Team RabbitMQ's mirrors, in order again afterwards."""
-    yield servers[0]
-    servers[0].repair()
-
-
-@pytest.fixture
-def own(servers):
-    """Somebody's own mirror, in order again afterwards."""
-    yield servers[1]
-    servers[1].repair()
 
 
 def refused(machine, before, *words, names):

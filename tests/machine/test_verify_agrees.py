@@ -36,8 +36,11 @@ print(json.dumps(told, default=lambda value: value.value))
 
 CHECKS = ("ping", "check_running", "check_alarms", "check_virtual_hosts", "check_port_connectivity")
 
+RECONCILER = "rabbitmqctl -q eval 'catch rabbit_vhosts:{verb}_reconciliation().'"
+"""Newer series start what virtual hosts are down, every 30 seconds: not between our look and theirs."""
+
 DOWN = (
-    "rabbitmqctl -q add_vhost orders && sleep 1 && "
+    f"rabbitmqctl -q add_vhost orders && {RECONCILER.format(verb='disable')} && sleep 1 && "
     "rabbitmqctl -q eval 'rabbit_vhost_sup_sup:delete_on_all_nodes(<<\"orders\">>).'"
 )
 
@@ -56,7 +59,12 @@ TROUBLES = {
         2,
         "check_alarms",
     ),
-    "virtual host down": (DOWN, "rabbitmqctl -q delete_vhost orders", 2, "check_virtual_hosts"),
+    "virtual host down": (
+        DOWN,
+        f"{RECONCILER.format(verb='enable')} && rabbitmqctl -q delete_vhost orders",
+        2,
+        "check_virtual_hosts",
+    ),
     "listener closed": (
         "rabbitmqctl -q suspend_listeners",
         "rabbitmqctl -q resume_listeners",

@@ -1,0 +1,45 @@
+"""Nodes among the processes of a machine: in /proc, or as `ps` tells them where there is none."""
+
+from __future__ import annotations
+
+import re
+
+_FUNCTION = """nodes() {
+    if [ -d /proc/self ]; then
+        for words in $(grep -al beam /proc/[0-9]*/cmdline 2>/dev/null); do
+            process=${words%/cmdline}
+            words=$(tr '\\0' ' ' 2>/dev/null <"$process/cmdline") || continue
+            case $words in @BEAM@*"-s rab""bit boot "*)
+                echo "process ${process#/proc/} since $(stat -c %Y "$process")" ;;
+            esac
+        done
+    else
+        ps -axww -o pid= -o etime= -o command= | while read -r pid age words; do
+            case $words in @BEAM@*"-s rab""bit boot "*) echo "process $pid for $age" ;; esac
+        done
+    fi
+}
+"""
+
+
+def function(beam: str) -> str:
+    """Return the shell function `nodes`: a line for each node whose command line begins as `beam` says.
+
+    That is a pattern of `case`. The words are split, so that the shell's own command line does not look like a node's.
+    """
+    return _FUNCTION.replace("@BEAM@", beam)
+
+
+def since(text: str) -> float | None:
+    """Return when the first node that was told began, in seconds since the epoch; None where there is none.
+
+    Where it is told by its age the text says `now=` as well.
+    """
+    if match := re.search(r"^process \d+ since (\d{1,12})$", text, re.MULTILINE | re.ASCII):
+        return float(match[1])
+    now = re.search(r"^now=(\d{1,12})$", text, re.MULTILINE | re.ASCII)
+    age = re.search(r"^process \d+ for +(?:(\d{1,6})-)?(?:(\d\d):)?(\d\d):(\d\d)$", text, re.MULTILINE | re.ASCII)
+    if not now or not age:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in age.groups())
+    return float(now[1]) - (((days * 24 + hours) * 60 + minutes) * 60 + seconds)

@@ -1,0 +1,314 @@
+"""RabbitMQ and its Erlang from the distribution's packages, without root: asked of apt, fetched by apt, unpacked by us.
+
+What becomes of them is not told here: a broker of a user's own is in `rootless`, throwaway ones in `broker`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from rmqsetup import pairing, parcel
+from rmqsetup.errors import ConflictError, NetworkError, RmqsetupError, TrustError, UnsupportedError
+from rmqsetup.host import MARK, NOT_FOUND, Clear, Command, Host, Result, Unpack
+from rmqsetup.managers import Operation, Package, apt_download, apt_sources
+from rmqsetup.managers.apt import Apt
+from rmqsetup.managers.layout import SYSTEM
+from rmqsetup.parcel import Part
+from rmqsetup.releases import ERLANG, SERVER, Proven
+from rmqsetup.version import Version, Wanted, upstream
+
+ERLANG_TOP = "usr/lib/erlang"
+SERVER_TOP = "usr/lib/rabbitmq/lib/rabbitmq_server-*"
+"""Where packages have them, Debian's and upstream's alike; both need nothing of what is beside them."""
+
+LOCK_SECONDS = 900.0
+"""How long another process is waited for that makes what we need: as long as a download may take."""
+
+_ANY = Wanted()
+_INSTEAD = "take an archive, which needs no root either: --source archive --prefix DIR"
+_STAMP = """uname -m; stat -c "%n %y" "$@" 2>/dev/null; true"""
+_TOLD_BY = (apt_download.LISTS, apt_sources.SOURCES_FOLDER, "/etc/apt/sources.list", "/etc/apt/preferences.d")
+"""What apt's answer changes with, as far as the times of folders tell: `apt-get update` renames new lists into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What apt would take: the versions of both packages, those and all that Erlang is made of, and who offers them."""
+
+    rabbitmq: str
+    erlang: str
+    packages: tuple[Package, ...]
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Unpacked binaries: `home` is RABBITMQ_HOME, with `sbin` and `plugins`; `erlang` is Erlang's root, with `bin`."""
+
+    home: str
+    erlang: str
+    rabbitmq: str
+    erlang_version: str
+
+
+def binaries(host: Host, cache: Path, *, wanted: Wanted = _ANY) -> Binaries:
+    """Return binaries below a folder, made by the first who asks; the others wait for it, and find them.
+
+    Made anew when the machine's lists of packages change, and offer another version. Costs one small command where
+    they are there. Raises as `offered` and `fetched` do; `ConflictError` when another process makes them for too long.
+    """
+    note = cache / f"{_described(host, wanted)}.json"
+    if found := _noted(note, host):
+        return found
+    with _writing(cache), _locked(cache):
+        if found := _noted(note, host):
+            return found
+        offer = offered(host, wanted)
+        server, erlang = fetched(offer, host=host, cache=cache)
+        found = Binaries(
+            _tree(server, host=host, cache=cache),
+            _tree(erlang, host=host, cache=cache),
+            upstream(offer.rabbitmq),
+            upstream(offer.erlang),
+        )
+        _keep(note, json.dumps(asdict(found)).encode())
+    return found
+
+
+def offered(host: Host, wanted: Wanted = _ANY) -> Offered:
+    """Ask apt what it would take for a RabbitMQ that is wished for; the version it prefers, where that will do.
+
+    Raises `UnsupportedError` where there is no apt, or nothing that grants the wish; `ManagerError` when apt refuses.
+    """
+    found = _simulated(host, Package(SYSTEM.server))
+    if not wanted.admits(found.rabbitmq):
+        found = _simulated(host, Package(SYSTEM.server, _other(host, wanted, instead_of=found.rabbitmq)))
+    verdict = pairing.judge(found.rabbitmq, found.erlang)
+    if not verdict.boots:
+        raise UnsupportedError(
+            f"RabbitMQ {upstream(found.rabbitmq)} does not run on Erlang {upstream(found.erlang)}, "
+            "and apt offers that pair",
+            cause=verdict.reason,
+            hint=_INSTEAD,
+        )
+    return found
+
+
+def fetched(offer: Offered, *, host: Host, cache: Path) -> tuple[Proven, Proven]:
+    """Return the parcels of RabbitMQ and of its Erlang, with all their packages in the cache.
+
+    apt fetches them and compares them with its signed lists. Raises `TrustError` when they are not as those say,
+    `NetworkError` when they do not arrive.
+    """
+    answer = host.run(apt_download.addresses(offer.packages))
+    parts = apt_download.parse_addresses(answer.stdout)
+    if not answer.ok:
+        raise _refused(answer, host)
+    if len(parts) != len(offer.packages):
+        raise TrustError(
+            "apt does not know the sha256 of what it would fetch",
+            cause=f"of {len(offer.packages)} packages it names {len(parts)}",
+            hint="see what your sources offer with: apt-cache policy rabbitmq-server erlang-base",
+        )
+    folder = cache / "packages"
+    with _writing(cache), _locked(folder):
+        lacking = tuple(part for part in parts if not _is_there(folder / part.name, part.digest))
+        if lacking:
+            _fetch(offer, lacking, host=host, folder=folder)
+        ours = tuple(part for part in parts if part.name.startswith(f"{SYSTEM.server}_"))
+        rest = tuple(part for part in parts if part not in ours)
+        server = _parcel(ours, folder, f"{SERVER}{_bare(offer.rabbitmq)}")
+        erlang = _parcel(rest, folder, f"{ERLANG}{_bare(offer.erlang)}")
+    return (
+        replace(server, top=SERVER_TOP, version=upstream(offer.rabbitmq)),
+        replace(erlang, top=ERLANG_TOP, version=upstream(offer.erlang)),
+    )
+
+
+# --- what apt says ---------------------------------------------------------------------------------------------------
+
+
+def _simulated(host: Host, package: Package) -> Offered:
+    answer = host.run(apt_download.simulate(package))
+    if not answer.ok:
+        raise _refused(answer, host)
+    operations = Apt().parse_simulation(answer).operations
+    taken = tuple(op for op in operations if any(fnmatch(op.name, pattern) for pattern in SYSTEM.family))
+    server, erlang = (_version(taken, name) for name in (SYSTEM.server, SYSTEM.erlang))
+    if not server or not erlang:
+        raise UnsupportedError(
+            "apt would not bring RabbitMQ with an Erlang of this machine's",
+            cause=f"it would bring {', '.join(op.name for op in taken) or 'neither'}",
+            hint=_INSTEAD,
+        )
+    packages = tuple(Package(op.name, op.new) for op in taken)
+    return Offered(server, erlang, packages, tuple(dict.fromkeys(name for op in taken for name in op.origins)))
+
+
+def _version(operations: tuple[Operation, ...], name: str) -> str:
+    return next((op.new for op in operations if op.name == name), "")
+
+
+def _other(host: Host, wanted: Wanted, *, instead_of: str) -> str:
+    """Return the newest version in apt's lists that grants a wish."""
+    answer = host.run(apt_sources.policy_command((SYSTEM.server,)))
+    offers = {
+        offer.version for policy in apt_sources.parse_policy(answer.stdout) for offer in policy.offers if offer.uri
+    }
+    fitting = sorted((version for version in offers if wanted.admits(version)), key=Version)
+    if not fitting:
+        raise UnsupportedError(
+            f"apt offers RabbitMQ {pairing.listed(tuple(offers)) or upstream(instead_of)} here, not {wanted}",
+            hint=f"leave out --rabbitmq, or {_INSTEAD}",
+        )
+    return fitting[-1]
+
+
+def _refused(answer: Result, host: Host) -> RmqsetupError:
+    """Say why apt would not, in the order of what has to be mended first."""
+    if answer.exit_code == NOT_FOUND:
+        return UnsupportedError(
+            "only apt can say and fetch what a broker needs without root, and there is none here", hint=_INSTEAD
+        )
+    if not any(
+        name.endswith(("_Packages", "_Packages.lz4")) or "_Packages." in name for name in host.names(apt_download.LISTS)
+    ):
+        return UnsupportedError(
+            "apt has no lists of packages here, and only root can fetch them",
+            cause=answer.tail(2),
+            hint="as root, once, type: apt-get update",
+        )
+    error = Apt().explain(answer)
+    if "Unable to locate package" in error.cause:
+        return UnsupportedError("no source of apt offers RabbitMQ here", cause=error.cause, hint=_INSTEAD)
+    if isinstance(error, NetworkError) and "404" in error.cause:
+        error.hint = "the lists of apt are old: as root, type apt-get update, then run the same command again"
+    return error
+
+
+# --- what is fetched and kept ----------------------------------------------------------------------------------------
+
+
+def _fetch(offer: Offered, parts: tuple[Part, ...], *, host: Host, folder: Path) -> None:
+    """Let apt fetch what is lacking, all of it or nothing that is used; sweep what a killed one has left."""
+    names = {part.name.partition("_")[0] for part in parts}
+    arriving = folder / ".arriving"
+    if arriving.exists():
+        shutil.rmtree(arriving)
+    arriving.mkdir()
+    try:
+        wanted = tuple(package for package in offer.packages if package.name in names)
+        answer = host.run(apt_download.download(wanted, str(arriving)))
+        if not answer.ok:
+            raise _refused(answer, host)
+        for part in parts:
+            if not _is_there(arriving / part.name, part.digest):
+                raise TrustError(
+                    f"the package {part.name} is not the one that apt's signed lists name",
+                    hint="run the same command again; if it stays so, do not use that source",
+                )
+            (arriving / part.name).replace(folder / part.name)
+    finally:
+        shutil.rmtree(arriving)
+
+
+def _is_there(file: Path, digest: str) -> bool:
+    return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+
+
+def _parcel(parts: tuple[Part, ...], folder: Path, tree: str) -> Proven:
+    text = parcel.write(parts)
+    digest = hashlib.sha256(text).hexdigest()
+    place = folder / f"{tree}-{digest[:8]}{parcel.SUFFIX}"
+    _keep(place, text)
+    return Proven(str(place), str(place), digest, top="", version="", tree=tree)
+
+
+def _tree(proven: Proven, *, host: Host, cache: Path) -> str:
+    """Unpack a parcel unless its tree is there, and sweep what killed ones have left."""
+    trees = cache / "trees"
+    place = f"{trees}/{proven.tree}-{proven.digest[:12]}"
+    if _is_marked(place, proven.digest, host):
+        return place
+    for left in (each for each in host.names(str(trees)) if each.startswith(".") and each.endswith(".rmqsetup")):
+        host.clear(Clear("", f"{trees}/{left}"))
+    host.clear(Clear("", place))
+    host.unpack(Unpack(place, proven.path, proven.digest, proven.top, f"{trees}/.{proven.tree}.rmqsetup"))
+    return place
+
+
+def _is_marked(place: str, digest: str, host: Host) -> bool:
+    mark = host.read(f"{place}/{MARK}")
+    return mark is not None and mark.text.strip() == digest
+
+
+def _bare(version: str) -> str:
+    """Return a version that can be part of a name: without an epoch."""
+    return version.rpartition(":")[2]
+
+
+def _described(host: Host, wanted: Wanted) -> str:
+    """Return what the answer for a machine is noted under: its release, architecture, and the state of apt's lists."""
+    release = host.read("/etc/os-release")
+    stamp = host.run(Command(("sh", "-c", _STAMP, "sh", *_TOLD_BY), timeout=10)).stdout
+    told = "\n".join((release.text if release else "", stamp, str(wanted)))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _noted(note: Path, host: Host) -> Binaries | None:
+    """Return the binaries that were noted, as far as they are all there."""
+    try:
+        found = Binaries(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):  # none, or cut: it is written again
+        return None
+    complete = all(host.read(f"{place}/{MARK}") for place in (found.home, found.erlang))
+    return found if complete else None
+
+
+def _keep(place: Path, data: bytes) -> None:
+    """Write a file in one moment; only who holds the lock of its folder does."""
+    new = place.with_name(f".{place.name}.new")
+    new.write_bytes(data)
+    new.replace(place)
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Say what it means where a file below the cache cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise RmqsetupError(
+            f"cannot write below {cache}",
+            cause=str(error.strerror or error),
+            hint="free some space (df -h), or name another folder in XDG_CACHE_HOME",
+        ) from error
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Be the only one who writes below a folder; who is killed lets go. Raises `ConflictError`."""
+    cache.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_SECONDS
+    with (cache / "lock").open("a") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConflictError(
+                        f"another process has been unpacking below {cache} for too long",
+                        hint=f"end it (fuser {cache}/lock shows it), then run the same command again",
+                    ) from None
+            time.sleep(0.1)
+        yield
