@@ -61,7 +61,7 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
             "RMQ-065",
             "the service finds no Erlang: there is no program erl on its PATH",
             evidence=(f"no erl in {', '.join(PATH[:4])}",),
-            hint="apt-get install --reinstall erlang-base, or link erl into /usr/local/bin",
+            hint=f"{scene.reinstall(scene.layout.erlang)}, or link erl into /usr/local/bin",
         )
 
 
@@ -112,7 +112,7 @@ def whole(scene: Scene) -> Iterator[Diagnosis]:
             f"the application {name} is missing, which {wanted_by or 'RabbitMQ'} needs",
             evidence=(f"no {name}-*/ebin/{name}.app in {where}",),
             cause=f"files of {whose}'s packages were removed, or its package erlang-{name.replace('_', '-')} is",
-            hint=f"apt-get install --reinstall erlang-{name.replace('_', '-')} rabbitmq-server",
+            hint=scene.reinstall(f"erlang-{name.replace('_', '-')}", scene.layout.server),
         )
 
 
@@ -136,7 +136,7 @@ def crypto(scene: Scene) -> Iterator[Diagnosis]:
         "RMQ-064",
         "Erlang cannot load its library of cryptography",
         evidence=(f"{path} {fault}",),
-        hint="apt-get install --reinstall erlang-crypto, and: apt-get --fix-broken install",
+        hint=scene.reinstall("erlang-crypto"),
     )
 
 

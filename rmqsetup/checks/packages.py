@@ -65,7 +65,7 @@ def held(scene: Scene) -> Iterator[Diagnosis]:
     erlang = [each for each in family if each.name.startswith(("erlang", "esl-erlang"))]
     on = [each.name for each in family if each.held]
     off = [each.name for each in erlang if not each.held]
-    if not on:
+    if not on or scene.facts.manager != "apt":
         return
     evidence = (f"apt-mark showhold: {', '.join(on[:4])}{' …' if len(on) > 4 else ''}",)
     if off and any(each.held for each in erlang):

@@ -206,6 +206,11 @@ class Scene:
         """Whether that user exists."""
         return any(line.startswith(f"{self.user}:") for line in self.text("/etc/passwd").splitlines())
 
+    def reinstall(self, *names: str) -> str:
+        """Return what is typed to have the files of packages again."""
+        words = {"dnf": "dnf reinstall", "yum": "yum reinstall", "zypper": "zypper install --force"}
+        return f"{words.get(self.facts.manager, 'apt-get install --reinstall')} {' '.join(names)}"
+
     # ---- the service
 
     @once

@@ -160,7 +160,7 @@ def account(scene: Scene) -> Iterator[Diagnosis]:
             "RMQ-007",
             f"the user {scene.user}, as which the broker is to run, does not exist",
             evidence=(f"/etc/passwd has no line for {scene.user}",),
-            hint="apt-get install --reinstall rabbitmq-server",
+            hint=scene.reinstall(scene.layout.server),
         )
 
 

@@ -212,7 +212,7 @@ def _signers(source: ConfiguredSource) -> frozenset[str]:
 
 def _without(scene: Scene, path: str, doomed: list[ConfiguredSource]) -> File | None:
     state = scene.file(path)
-    if state is None or state.content is None:
+    if state is None or state.content is None or scene.facts.manager != "apt":
         return None
     text = state.content.decode(errors="surrogateescape")
     rest = apt_sources.without(path, text, tuple(each.line for each in doomed if each.file == path))
