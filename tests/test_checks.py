@@ -259,7 +259,10 @@ SPOILT = {
         machine.say("apt-config", 'Acquire::http::Proxy "http://127.0.0.1:3128";'),
         wires.closed.update({3128: "refused"}),
     ),
-    "RMQ-027": lambda machine, _: machine.say("getent ahosts packages", ""),
+    "RMQ-027": lambda machine, _: (
+        machine.put("/proc/net/route", "Iface\tDestination\tGateway\neth0\t00000000\t0101A8C0\n"),
+        machine.say("getent ahosts packages", "", 2),
+    ),
     "RMQ-030": lambda machine, _: (
         machine.put(ENV, "NODENAME=rabbit@mq-primary\n"),
         machine.say("getent ahosts mq", ""),

@@ -16,6 +16,9 @@ from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.openpgp import read_keys
 from rmqsetup.steps.file import File, sha256
 
+HOSTS = 2
+"""So many names are asked for: where no name server answers, each takes seconds."""
+
 _DATES = re.compile(r"^(Date|Valid-Until): (.*)$", re.MULTILINE)
 
 
@@ -131,12 +134,17 @@ def proxy(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def reachable(scene: Scene) -> Iterator[Diagnosis]:
-    """The hosts of the sources have addresses. Where a proxy asks for us, nothing is asked here."""
-    dump = scene.run("apt-config", "dump", "Acquire").stdout if scene.facts.manager == "apt" else "Proxy"
-    if re.search(r'Proxy "(?!")', dump) or "Proxy" in dump[:6]:
+    """The hosts of the sources have addresses.
+
+    Not asked where a proxy would ask for us, or where no route leads out of the machine: that is how it is meant to be.
+    """
+    dump = scene.run("apt-config", "dump", "Acquire").stdout
+    is_led_out = re.search(r"^\S+\t00000000\t", scene.text("/proc/net/route"), re.MULTILINE)
+    if scene.facts.manager != "apt" or re.search(r'Proxy "(?!")', dump) or not is_led_out:
         return
     uris = [uri for source in _enabled(scene) if not source.retired for uri in source.uris]
-    hosts = dict.fromkeys(found[1] for uri in uris if (found := re.match(r"https?://(?:[^/@]*@)?([^/:]+)", uri)))
+    named = dict.fromkeys(found[1] for uri in uris if (found := re.match(r"https?://(?:[^/@]*@)?([^/:]+)", uri)))
+    hosts = list(named)[:HOSTS]
     lost = [host for host in hosts if not scene.run("getent", "ahosts", host, timeout=4.0).stdout.strip()]
     if not lost:
         return
@@ -150,9 +158,7 @@ def reachable(scene: Scene) -> Iterator[Diagnosis]:
             *(f"getent ahosts {host}: nothing" for host in lost),
         ),
         cause="package sources cannot be reached",
-        hint="put a name server that answers into /etc/resolv.conf"
-        if dead
-        else "look at the address in the source list",
+        hint="put a name server that answers into /etc/resolv.conf, or correct the source list",
     )
 
 
