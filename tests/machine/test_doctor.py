@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from broker import rmqsetup
 from faults import RUNNING, STOPPED
+from test_rpm import OLDER, mirror
 
 pytestmark = pytest.mark.machine
 
@@ -74,6 +75,17 @@ def test_what_rmqsetup_installs_gives_no_finding(boot, tool, base):
     assert diagnosis(machine) == []
     rmqsetup(machine, "install", "--source", "distro", "--recipe", "production", "--yes")
     assert diagnosis(machine) == []
+
+
+def test_a_system_of_rpm_packages_is_looked_at_as_well(start_rpm, tool):
+    team = start_rpm("el9", real=True, one_key=True, over=tool.layers())
+    machine = team.machine
+    assert diagnosis(machine) == []
+    rmqsetup(machine, "install", *mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
+    assert diagnosis(machine) == []
+    shell(machine, "systemctl stop rabbitmq-server; chown -R root: /var/lib/rabbitmq/mnesia")
+    assert ids(diagnosis(machine)) == ["RMQ-053"]
+    rmqsetup(machine, "doctor", "--fix", "--yes")
 
 
 def test_looking_changes_nothing(broker):
