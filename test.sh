@@ -13,7 +13,7 @@ set -eu
 
 # What tests/lab and the tests call, as Debian packages.
 TOOLS="
-    apt-utils busybox dpkg-dev git gnupg gpgv iproute2 mmdebstrap nftables openssl rpm ruby shellcheck sqv
+    apt-utils busybox dpkg-dev git gnupg gpgv iproute2 mmdebstrap nftables openssl rpm ruby shellcheck sqv amqp-tools
     systemd-container util-linux vagrant xz-utils
 "
 

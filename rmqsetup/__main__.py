@@ -12,9 +12,9 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"rmqsetup {__version__}\n")
         return 0
-    from rmqsetup.cli import run
+    from rmqsetup.cli import main as carry_out
 
-    return run(sys.argv[1:])
+    return carry_out(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ JSON = """\
 ## JSON
 
 With `--output json` every command prints one object, also when it fails, and ends with the same exit code. That of
-`start --foreground` comes when the node has ended.
+`start --foreground` comes when the node has ended, that of `run` without a command when its broker is up.
 
 | Key | Meaning |
 |---|---|
@@ -44,7 +44,8 @@ With `--output json` every command prints one object, also when it fails, and en
 | `data` | What the command found or did; empty when it did not come to that. |
 | `errors` | What went wrong: `code`, `message`, `cause`, `looked_at`, `hint`. |
 
-Secrets are never in it: secret files go by reference, and addresses lose their passwords.
+Secrets are never in it: secret files go by reference, and addresses lose their passwords. Only `run` and `ps` leave
+those of throwaway brokers in, which are what they were asked for.
 """
 
 
@@ -86,7 +87,11 @@ def _exit_codes() -> str:
     ]
     lines = ["## Exit codes", "", "| Exit code | `code` in JSON | Meaning |", "|---|---|---|"]
     lines += [f"| {number} | {f'`{code}`' if code else ''} | {words} |" for number, code, words in sorted(rows)]
-    lines += ["", "`rmqsetup start --foreground` ends with the exit code of the node, once that ran."]
+    lines += [
+        "",
+        "`rmqsetup start --foreground` ends with the exit code of the node, once that ran; `run` with that of",
+    ]
+    lines += ["its command."]
     return "\n".join(lines) + "\n"
 
 

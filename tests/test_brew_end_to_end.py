@@ -23,7 +23,7 @@ import sys
 from rmqsetup import cellar, cli
 from rmqsetup.probes import address
 cellar.PREFIXES = address.PREFIXES = (sys.argv[1],)
-sys.exit(cli.run(sys.argv[2:]))
+sys.exit(cli.main(sys.argv[2:]))
 """
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked for in /proc")

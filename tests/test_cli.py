@@ -568,7 +568,7 @@ def shell(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
 def test_mistakes_in_words(monkeypatch, line, said):
     out, err = Out(), Out()
     monkeypatch.setattr(Terminal, "here", lambda: Terminal(out, err))
-    assert cli.run(shlex.split(line)) == 2
+    assert cli.main(shlex.split(line)) == 2
     assert said in " ".join(err.getvalue().split())
     assert "rmqsetup" in err.getvalue()
     assert out.getvalue() == ""

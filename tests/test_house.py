@@ -32,7 +32,7 @@ LAYERS = (
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
     ("hosts",),
     ("pipeline", "versions", "broker", "fleet"),
-    ("show",),
+    ("show", "testing"),
     ("cli", "__main__"),
 )
 """Who may import whom: a module imports from its own line and from those above it, never from below.
@@ -44,12 +44,14 @@ PLACES = {
     "cattrs": ("codec",),
     "distro": ("detect",),
     "gnupg": ("keys",),
-    "pika": ("probes",),
+    "pika": ("broker", "probes", "testing"),
+    "pytest": ("testing",),
     "requests": ("network",),
     "rich": ("show",),
     "subprocess": ("hosts", "broker"),
     "tomli": ("catalog", "hosts", "recipe"),
     "typer": ("cli",),
+    "typing_extensions": ("testing",),
     "urllib3": ("network",),
 }
 """The one place of each outside library, and of `subprocess`."""

@@ -276,9 +276,12 @@ def test_another_source_takes_trust_back_from_the_key_of_the_one_before():
 
 
 def test_a_mirror_without_erlang_takes_the_distributions_where_it_fits():
-    facts = look("rocky-9-bare")
     with pytest.raises(UnsupportedError, match="no Erlang"):
-        resolve(facts, MIRROR, load(), Asking(erlangs=()))
+        resolve(look("rocky-9-bare"), MIRROR, load(), Asking(erlangs=()))
+    resolution = resolve(look("fedora-43-linuxbrew"), MIRROR, load(), Asking(erlangs=()))
+    assert (resolution.rabbitmq, resolution.erlang) == ("4.2.8", "26.2.5.13")
+    assert resolution.packages == (Package("rabbitmq-server", "4.2.8-1"),), "its many packages come as dependencies"
+    assert resolution.origins == ("rmqsetup-rabbitmq", "rmqsetup-erlang", "fedora", "Fedora * - *")
 
 
 @pytest.mark.parametrize("name", ["rocky-9-bare", "amazon-2023"])

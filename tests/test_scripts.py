@@ -13,7 +13,7 @@ from lab import roots
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTALL, TEST, CI = ROOT / "install.sh", ROOT / "test.sh", ROOT / ".ci/run"
-POSIX = (INSTALL, TEST, *sorted((ROOT / "rmqsetup").rglob("*.sh")))
+POSIX = (INSTALL, TEST, *sorted((ROOT / "rmqsetup").rglob("*.sh")), *sorted((ROOT / "recipes/ci").glob("*.sh")))
 SCRIPTS = (*POSIX, CI)
 
 

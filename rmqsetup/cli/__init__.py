@@ -18,7 +18,7 @@ BROKEN_PIPE = 141
 """Exit code when whoever reads our output went away, as a shell has it."""
 
 
-def run(argv: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Carry out a command line and return its exit code. Raises nothing."""
     from rmqsetup.show.terminal import Terminal
 
@@ -87,4 +87,6 @@ def _words(argv: tuple[str, ...]) -> Words | int:
 def _wants_json(argv: tuple[str, ...]) -> bool:
     """Tell whether JSON was asked for in a line that cannot be read as a whole."""
     pairs = zip(argv, (*argv[1:], ""), strict=False)
+    if "--json" in argv[: argv.index("--") if "--" in argv else None]:
+        return True
     return any(word == "--output=json" or (word in ("--output", "-o") and after == "json") for word, after in pairs)

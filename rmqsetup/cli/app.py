@@ -56,7 +56,8 @@ def _parser() -> Callable[..., object]:
     )  # fmt: skip
     app.callback()(_main())
     for found in COMMANDS:
-        app.command(found.name, help=about(found), context_settings=settings)(_reader(found))
+        own = {"allow_interspersed_args": False} if any(each.rest for each in found.options) else {}
+        app.command(found.name, help=about(found), context_settings={**settings, **own})(_reader(found))
     return typer.main.get_command(app)
 
 

@@ -54,19 +54,34 @@ class Words(NamedTuple):
     listed: bool = False
     fix: str = ""
     bundle: str = ""
+    nodes: int = 1
+    port: int = 0
+    ports: str | None = None
+    tls: bool = False
+    stock: bool = False
+    keep: bool = False
+    detach: bool = False
+    env: bool = False
+    github: bool = False
+    as_json: bool = False
+    sweep: bool = False
+    every: bool = False
+    names: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    what: str | None = None
 
     @property
     def json(self) -> bool:
         """Whether the answer is to be JSON."""
-        return self.output == "json"
+        return self.output == "json" or self.as_json
 
 
 class Option(NamedTuple):
     """One option, or, without `flags`, an argument that may be left out.
 
     `metavar` is empty for a switch, which sets `value`. `kind` is what a value is read as; `choices` are the only
-    values, `offered` those that completion offers. `many` may be said several times. `bare` is the value of an option
-    that was said without one; then a value needs the `=`.
+    values, `offered` those that completion offers. `many` may be said several times; an argument that is `rest` takes
+    all that follows, as it is. `bare` is the value of an option that was said without one; then a value needs the `=`.
     """
 
     field: str
@@ -79,6 +94,7 @@ class Option(NamedTuple):
     many: bool = False
     value: bool = True
     bare: str = ""
+    rest: bool = False
 
 
 class Command(NamedTuple):
@@ -112,6 +128,8 @@ WAIT = Option(
     "wait", ("--wait",), "How long to wait for a service or node that is still starting: 60 if left out.",
     "SECONDS", float,
 )  # fmt: skip
+
+JSON = Option("as_json", ("--json",), "The same as --output json.")
 
 SOURCE = Option(
     "source",
@@ -163,21 +181,27 @@ BELOW = (
     ),
 )
 
-REQUEST = (
-    Option(
-        "recipe",
-        ("--recipe", "-r"),
-        "A broker described in TOML: a recipe that comes with rmqsetup, a file, or - for standard input. "
-        "Options win over it.",
-        "NAME|FILE|-",
-        offered=(RECIPES,),
-    ),
-    SOURCE,
-    Option("rabbitmq", ("--rabbitmq",), "A series (4.2) or a release (4.2.9); left out, the newest.", "VERSION"),
-    Option("erlang", ("--erlang",), "A series (27, 27.3) or a release; left out, the best for RabbitMQ.", "VERSION"),
+RECIPE = Option(
+    "recipe",
+    ("--recipe", "-r"),
+    "A broker described in TOML: a recipe that comes with rmqsetup, a file, or - for standard input. "
+    "Options win over it.",
+    "NAME|FILE|-",
+    offered=(RECIPES,),
+)
+RABBITMQ = Option("rabbitmq", ("--rabbitmq",), "A series (4.2) or a release (4.2.9); left out, the newest.", "VERSION")
+CONFIGURATION = (
     Option("plugins", ("--plugins",), "Enable exactly these plugins, and what they need.", "A,B"),
     Option("settings", ("--set",), "A line of rabbitmq.conf. Can be said several times.", "KEY=VALUE", many=True),
     Option("definitions", ("--definitions",), "Users, virtual hosts, queues … to import at boot.", "FILE"),
+)
+
+REQUEST = (
+    RECIPE,
+    SOURCE,
+    RABBITMQ,
+    Option("erlang", ("--erlang",), "A series (27, 27.3) or a release; left out, the best for RabbitMQ.", "VERSION"),
+    *CONFIGURATION,
     OPEN_FILES,
     KEY,
     FINGERPRINT,
@@ -244,6 +268,42 @@ COMMANDS: tuple[Command, ...] = (
             *TALK,
         ),
         changes=True,
+    ),
+    Command(
+        "run",
+        (
+            RECIPE,
+            RABBITMQ,
+            *CONFIGURATION,
+            Option("nodes", ("--nodes",), "How many nodes, in a cluster: 1 if left out.", "N", int),
+            Option("tls", ("--tls",), "Listen with TLS as well, with certificates of its own (needs openssl)."),
+            Option("port", ("--port",), "The port of AMQP; left out, one that is free.", "N", int),
+            Option("ports", ("--ports",), "Choose all ports among these: 20000-29999.", "FROM-TO"),
+            Option("stock", ("--stock",), "Start it by RabbitMQ's own script, which takes longer."),
+            WAIT,
+            Option("keep", ("--keep",), "Keep its folder, with data and logs, and say where."),
+            Option("detach", ("--detach",), "Return when it is up, and let it stay until rmqsetup stop."),
+            Option("env", ("--env",), 'Print the variables for a shell: eval "$(rmqsetup run --detach --env)".'),
+            Option("github", ("--github",), "Write the variables to GITHUB_ENV and GITHUB_OUTPUT."),
+            JSON,
+            Option("sweep", ("--sweep",), "Only remove what brokers of killed commands have left."),
+            *TALK,
+            Option("program", (), "What to run beside it, after --.", "COMMAND", many=True, rest=True),
+        ),
+    ),
+    Command("ps", (JSON, *TALK)),
+    Command(
+        "stop",
+        (
+            Option("names", (), "Which, as ps names them; the beginning of a name is enough.", "ID", many=True),
+            Option("every", ("--all",), "All of this user."),
+            JSON,
+            *TALK,
+        ),
+    ),
+    Command(
+        "cache",
+        (Option("what", (), "list, or clear; list if left out.", "ACTION", choices=("list", "clear")), JSON, *TALK),
     ),
     Command("verify", (LEVEL, WAIT, *TALK)),
     Command("status", TALK),

@@ -17,6 +17,10 @@ def read(argv: tuple[str, ...]) -> Words | None:
     rest = list(argv[1:])
     while rest:
         word = rest.pop(0)
+        last = _rest(found)
+        if last and (word == "--" or not word.startswith("-")):
+            typed[last.field] = tuple(rest if word == "--" else (word, *rest))
+            break
         flag, sign, text = word.partition("=") if word.startswith("--") else (word, "", "")
         option = _option(found, flag)
         if option is None or (option.field in typed and not option.many) or (sign and not option.metavar):
@@ -30,6 +34,10 @@ def read(argv: tuple[str, ...]) -> Words | None:
             return None
         typed[option.field] = (*_earlier(typed, option), value) if option.many else value
     return Words(found.name, **typed)  # type: ignore[arg-type]  # the fields of Words are those of the options
+
+
+def _rest(found: Command) -> Option | None:
+    return next((each for each in found.options if each.rest), None)
 
 
 def _option(found: Command, flag: str) -> Option | None:

@@ -82,25 +82,37 @@ def log_in(endpoint: Endpoint, account: Account, *, timeout: float = 10.0) -> Lo
     A refusal is an outcome, not an error. Raises as `greet` does.
     """
     with closing(connect(endpoint, Deadline.after(timeout))) as wire:
-        greeting = _greeted(wire)
-        wire.send(_method(START_OK, _start_ok(account)))
-        try:
-            method, arguments = _receive(wire)
-        except ClosedError:  # how brokers without authentication_failure_close refuse
-            return Login(Outcome.ACCESS_REFUSED, greeting, "the broker hung up")
-        if method == TUNE:
-            wire.send(_method(TUNE_OK, arguments[:6] + b"\0\0"))  # its limits, no heartbeats
-            wire.send(_method(OPEN, _short(account.virtual_host) + b"\0\0"))
-            method, arguments = _receive(wire)
-        if method == OPEN_OK:
-            wire.send(_method(CLOSE, struct.pack(">H", 200) + _short("bye") + b"\0\0\0\0"))
-            _receive(wire)
-            return Login(Outcome.ACCEPTED, greeting)
-        if method != CLOSE:
-            raise GarbledError("the broker does not answer a login as expected", cause=f"method 10.{method}")
-        code, reason = parse_close(arguments)
-        wire.send(_method(CLOSE_OK, b""))
-        return Login(outcome_of(code, reason), greeting, reason)
+        login = enter(wire, account)
+        if login.outcome is Outcome.ACCEPTED:
+            leave(wire)
+        return login
+
+
+def enter(wire: Wire, account: Account) -> Login:
+    """Log in by PLAIN, open a virtual host, and stay where that is accepted. Raises as `greet` does."""
+    greeting = _greeted(wire)
+    wire.send(_method(START_OK, _start_ok(account)))
+    try:
+        method, arguments = _receive(wire)
+    except ClosedError:  # how brokers without authentication_failure_close refuse
+        return Login(Outcome.ACCESS_REFUSED, greeting, "the broker hung up")
+    if method == TUNE:
+        wire.send(_method(TUNE_OK, arguments[:6] + b"\0\0"))  # its limits, no heartbeats
+        wire.send(_method(OPEN, short(account.virtual_host) + b"\0\0"))
+        method, arguments = _receive(wire)
+    if method == OPEN_OK:
+        return Login(Outcome.ACCEPTED, greeting)
+    if method != CLOSE:
+        raise GarbledError("the broker does not answer a login as expected", cause=f"method 10.{method}")
+    code, reason = parse_close(arguments)
+    wire.send(_method(CLOSE_OK, b""))
+    return Login(outcome_of(code, reason), greeting, reason)
+
+
+def leave(wire: Wire) -> None:
+    """Take leave of a broker that let us in."""
+    wire.send(_method(CLOSE, struct.pack(">H", 200) + short("bye") + b"\0\0\0\0"))
+    _receive(wire)
 
 
 def connect(endpoint: Endpoint, deadline: Deadline) -> Wire:
@@ -178,14 +190,15 @@ def _method(method: int, arguments: bytes) -> bytes:
 
 
 def _start_ok(account: Account) -> bytes:
-    capabilities = _short("authentication_failure_close") + b"t\x01"
-    table = _short("product") + b"S" + _counted(b"rmqsetup")
-    table += _short("capabilities") + b"F" + _counted(capabilities)
+    capabilities = short("authentication_failure_close") + b"t\x01"
+    table = short("product") + b"S" + _counted(b"rmqsetup")
+    table += short("capabilities") + b"F" + _counted(capabilities)
     response = b"\0" + account.name.encode() + b"\0" + account.password.encode()
-    return _counted(table) + _short("PLAIN") + _counted(response) + _short("en_US")
+    return _counted(table) + short("PLAIN") + _counted(response) + short("en_US")
 
 
-def _short(text: str) -> bytes:
+def short(text: str) -> bytes:
+    """Return a text as the protocol has short ones."""
     encoded = text.encode()[:255]
     return bytes((len(encoded),)) + encoded
 

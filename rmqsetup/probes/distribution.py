@@ -67,12 +67,24 @@ class CallError(ProbeError):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A node to talk to: its full name, where its machine is, where epmd listens, its cookie."""
+    """A node to talk to: its full name, where its machine is, where epmd listens, its cookie.
+
+    `port` is that of a node that is known to listen there; 0 has epmd asked.
+    """
 
     name: str
     cookie: str = field(repr=False)
     host: str = LOOPBACK
     epmd_port: int = epmd.PORT
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that the node has not answered yet."""
+
+    number: int
+    function: str
 
 
 class Connection:
@@ -95,7 +107,7 @@ class Connection:
         """
         deadline = Deadline.after(timeout)
         short, _, machine = peer.name.partition("@")
-        port = epmd.port_of(short, peer.host, port=peer.epmd_port, timeout=deadline.left())
+        port = peer.port or epmd.port_of(short, peer.host, port=peer.epmd_port, timeout=deadline.left())
         name = f"rmqsetup-{os.getpid()}-{os.urandom(4).hex()}@{machine}"
         wire = Wire.connect(peer.host, port, deadline)
         try:
@@ -105,11 +117,19 @@ class Connection:
             raise
         return cls(wire, peer, name)
 
+    def extend(self, seconds: float) -> None:
+        """Let everything that is said from now on take so many seconds more."""
+        self._wire.deadline = Deadline.after(seconds)
+
     def call(self, module: str, function: str, *arguments: Term) -> Term:
         """Return what `module:function(arguments)` returns on the node.
 
         Raises `CallError` when it does not return, and as `open` does.
         """
+        return self.answer(self.ask(module, function, *arguments))
+
+    def ask(self, module: str, function: str, *arguments: Term) -> Asked:
+        """Have the node call a function, and return what to wait for its answer with, in the order of asking."""
         self._calls += 1  # any term will do where gen_server uses a reference
         question: Term = (
             Atom("$gen_call"),
@@ -118,9 +138,13 @@ class Connection:
         )
         control: Term = (6, self._pid, Atom(""), Atom("rex"))  # REG_SEND
         self._send(b"p" + encode(control) + encode(question))
-        answer = self._answer(self._calls)
+        return Asked(self._calls, f"{module}:{function}/{len(arguments)}")
+
+    def answer(self, asked: Asked) -> Term:
+        """Return the answer to a question; those to earlier questions are passed over. Raises as `call` does."""
+        answer = self._answer(asked.number)
         if isinstance(answer, tuple) and len(answer) == 2 and answer[0] == Atom("badrpc"):
-            raise CallError(f"{module}:{function}/{len(arguments)}", answer[1])
+            raise CallError(asked.function, answer[1])
         return answer
 
     def close(self) -> None:

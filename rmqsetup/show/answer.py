@@ -24,7 +24,8 @@ class Answer(NamedTuple):
     """What a command answers: `text` and `data` are made only when wanted.
 
     `status` is ok, changed, unchanged, pending, failed or stopped. An error decides status and exit code, unless
-    there is one of a program that ran in our place: `passed_on`.
+    there is one of a program that ran in our place: `passed_on`. A `frank` one keeps the passwords in its addresses:
+    they are those of a throwaway broker, and what was asked for. What was `given` already is not given again.
     """
 
     command: str
@@ -34,14 +35,18 @@ class Answer(NamedTuple):
     exit_code: int = 0
     error: RmqsetupError | None = None
     passed_on: int | None = None
+    frank: bool = False
+    given: bool = False
 
 
 def give(answer: Answer, terminal: Terminal, *, json: bool) -> int:
     """Print an answer and return its exit code."""
+    if answer.given:
+        return exit_code(answer)
     if json:
         terminal.put(envelope(answer))
     else:
-        terminal.put(veiled(answer.text()))
+        terminal.put(answer.text() if answer.frank else veiled(answer.text()))
     if answer.error and not json:
         terminal.tell(veiled(told(answer.error, terminal)))
     return exit_code(answer)
@@ -67,7 +72,8 @@ def envelope(answer: Answer) -> str:
         "data": plain(answer.data()),
         "errors": [_error(error)] if error else [],
     }
-    return veiled(json.dumps(body, indent=2, ensure_ascii=False))
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    return text if answer.frank else veiled(text)
 
 
 def told(error: RmqsetupError, terminal: Terminal) -> str:

@@ -1,0 +1,53 @@
+"""Throwaway brokers for tests: `with broker(plugins=[...]) as b:`, and the fixtures of `rmqsetup.testing.plugin`.
+
+What they are made of belongs to `rmqsetup.broker`. Nothing is imported before a broker is asked for: this module is
+imported by every run of pytest on the machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypedDict
+
+    from typing_extensions import Unpack
+
+    from rmqsetup.broker.throwaway import Broker
+
+    class Wished(TypedDict, total=False):
+        """What can be wished of a broker."""
+
+        version: str
+        plugins: Sequence[str]
+        nodes: int
+        definitions: str
+        config: object
+        tls: bool
+        username: str
+        password: str
+        vhost: str
+        port: int
+        ports: str
+        timeout: float
+        keep: bool
+
+
+__all__ = ["broker"]
+
+
+def broker(**wished: Unpack[Wished]) -> Broker:
+    """Start a broker, and return it when it has carried a message; it ends with the `with` it is used in.
+
+    `version` is a series (4.2) or a release; `plugins` names; `nodes` more than one for a cluster; `definitions` the
+    path of a file; `config` lines of rabbitmq.conf by name; `tls` has it listen with certificates of its own as well;
+    `username`, `password`, `vhost`, `port` are those of its address, and what is not given of ports is chosen among
+    `ports` (20000-29999); `timeout` in seconds; with `keep` its folder stays. Raises `UsageError`, `UnsupportedError`,
+    `BrokerNotReadyError`.
+    """
+    from rmqsetup.broker import supplier
+    from rmqsetup.testing.wishing import wish
+
+    made = wish(**wished)
+    return supplier.broker(made.wish, made.version)

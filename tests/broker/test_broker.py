@@ -1,0 +1,249 @@
+"""A throwaway broker as a test has it: what it is made of, what it keeps to itself, how it fails on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import ssl
+import threading
+import urllib.request
+from base64 import b64encode
+from contextlib import closing
+from pathlib import Path
+
+import pika
+import pytest
+
+from rmqsetup.broker import boot, place, start
+from rmqsetup.broker.wish import Wish
+from rmqsetup.errors import ConflictError, UsageError
+from rmqsetup.probes.node import ask
+from rmqsetup.probes.wire import UnreachableError
+from rmqsetup.testing import broker as throwaway
+from rmqsetup.testing import faults
+
+
+def connect(url: str, **options) -> pika.BlockingConnection:
+    parameters = pika.URLParameters(url)
+    for name, value in options.items():
+        setattr(parameters, name, value)
+    return pika.BlockingConnection(parameters)
+
+
+def listening(pid: int) -> set[str]:
+    """Return the addresses on which a process listens, as /proc/net has them."""
+    sockets = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(str(link.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+                found.add(words[1])
+    return found
+
+
+def test_it_keeps_to_itself(broker):
+    member = broker.nodes[0].member
+    where = listening(broker.nodes[0].pid)
+    ports = {int(address.partition(":")[2], 16) for address in where}
+    assert {address.partition(":")[0] for address in where} == {"0100007F"}
+    own = (member.listening.amqp, member.listening.distribution, member.listening.of("rabbitmq_management"))
+    assert ports == set(own)
+    assert not ports & {4369, 5672, 15672, 25672}
+    environment = Path(f"/proc/{broker.nodes[0].pid}/environ").read_bytes()
+    assert f"HOME={broker.folder}/home".encode() in environment
+    assert os.environ["PATH"].encode() not in environment
+    assert broker.folder.stat().st_mode & 0o077 == 0
+    assert broker.peer.cookie.encode() not in Path(f"/proc/{broker.nodes[0].pid}/cmdline").read_bytes()
+
+
+def test_management_vhosts_and_the_command_line(broker):
+    name = broker.new_vhost()
+    login = b64encode(b"guest:guest").decode()
+    request = urllib.request.Request(f"{broker.management_url}/api/vhosts", headers={"Authorization": f"Basic {login}"})
+    with urllib.request.urlopen(request) as answer:
+        assert {"/", name} <= {each["name"] for each in json.load(answer)}
+    assert name in broker.ctl("-q", "list_vhosts").split()
+    with connect(broker.url_of(name)) as connection:
+        assert connection.is_open
+    broker.delete_vhost(name)
+    with pytest.raises(pika.exceptions.ProbableAccessDeniedError):
+        connect(broker.url_of(name))
+    assert "Server startup complete" in broker.log_tail(1000)
+
+
+def test_the_modules_are_remembered_and_loaded_at_once(broker):
+    batches = (broker.nodes[0].member.folder / boot.MODULES).read_text() or "first start of this installation"
+    assert batches.count("\n") == 8 or batches.startswith("first start")
+    from rmqsetup.broker import modules
+
+    known = modules.known(broker.nodes[0].member)
+    assert len(re.findall(r"\w+", known)) > 400
+    assert "rabbit_ff_registry" not in re.findall(r"\w+", known)
+
+
+def test_other_users_definitions_and_settings(tmp_path):
+    file = tmp_path / "definitions.json"
+    file.write_text(json.dumps({"vhosts": [{"name": "shop"}], "queues": [
+        {"name": "orders", "vhost": "shop", "durable": True, "auto_delete": False, "arguments": {}}]}))  # fmt: skip
+    wished = {"username": "app", "password": 'p@ss"w\\o/rd é', "vhost": "my host"}
+    with throwaway(definitions=str(file), config={"channel_max": 7}, **wished) as made:
+        with connect(made.url) as connection:
+            assert connection._impl.params.virtual_host == "my host"
+            assert connection._impl._opened
+            assert connection.channel().is_open
+            assert connection._impl.params.channel_max == 7 or connection._impl._caps is not None
+        made.new_vhost("shop")
+        with connect(made.url_of("shop")) as connection:
+            assert connection.channel().queue_declare("orders", passive=True).method.message_count == 0
+        with closing(made.nodes[0].connect()) as node:
+            found = ask(node, made.lease.node)
+        assert set(found.virtual_hosts) >= {"shop", "my host"}
+
+
+def test_many_at_once_never_meet(programs):
+    made, errors = [], []
+
+    def one():
+        try:
+            made.append(start.start(Wish(), programs))
+        except Exception as error:  # noqa: BLE001 - told below
+            errors.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        assert errors == []
+        assert len({each.port for each in made}) == len(made) == 4
+        for each in made:
+            each.carry()
+    finally:
+        for each in made:
+            each.stop()
+
+
+def test_a_fast_start_that_fails_is_made_up_for_by_the_script(programs, monkeypatch):
+    monkeypatch.setattr(boot, "MEMORY", ("+M_no_such_flag", "1"))
+    with start.start(Wish(), programs) as made:
+        assert made.wish.stock
+        assert "its own script did it" in made.notes[0]
+        made.carry()
+        assert made.ctl("-q", "list_vhosts").split()[-1] == "/"
+
+
+def test_tls_is_trusted_by_whom_it_says():
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl")
+    with throwaway(tls=True) as made:
+        context = ssl.create_default_context(cafile=made.ca_file)
+        with connect(made.amqps_url, ssl_options=pika.SSLOptions(context, "localhost")) as connection:
+            assert connection.is_open
+        assert made.env()["RABBITMQ_CA_FILE"] == made.ca_file
+
+
+@pytest.mark.parametrize(
+    ("wished", "words"),
+    [
+        ({"plugin": []}, "did you mean plugins?"),
+        ({"nodes": 10}, "1 to 9 nodes"),
+        ({"definitions": "/no/such/file"}, "there is no file"),
+        ({"config": {"a b": 1}}, "is no key of rabbitmq.conf"),
+        ({"ports": "1-2"}, "is no range of ports"),
+    ],
+)
+def test_a_wish_that_is_none(wished, words):
+    with pytest.raises(UsageError) as caught:
+        throwaway(**wished)
+    assert words in f"{caught.value.message} {caught.value.cause}"
+
+
+# ---- faults
+
+
+@pytest.mark.parametrize("resource", ["memory", "disk"])
+def test_an_alarm_blocks_publishers_until_it_is_over(broker, resource):
+    connection = connect(broker.url, blocked_connection_timeout=0.5)
+    channel = connection.channel()
+    channel.queue_declare("q", exclusive=True)
+    with faults.alarm(broker, resource):
+        channel.basic_publish("", "q", b"x")
+        with pytest.raises(pika.exceptions.ConnectionBlockedTimeout):
+            connection.sleep(20)
+    broker.carry()
+
+
+def test_connections_are_closed_on_purpose(broker):
+    connection = connect(broker.url)
+    assert faults.close_connections(broker) >= 1
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
+        connection.process_data_events(5)
+
+
+def test_a_restart_keeps_what_is_durable_and_a_frozen_node_says_nothing():
+    with throwaway() as made:
+        port = made.port
+        with connect(made.url) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.queue_declare("kept", durable=True)
+            channel.basic_publish("", "kept", b"x", pika.BasicProperties(delivery_mode=2))
+        supply = made.supply()
+        supply.take()
+        made.restart()
+        assert made.port == port
+        with connect(made.url_of(supply.take())) as connection:
+            assert connection.is_open
+        with connect(made.url) as connection:
+            assert connection.channel().queue_declare("kept", passive=True).method.message_count == 1
+        made.kill_node()
+        supply.give_back("x")
+        with pytest.raises(UnreachableError):
+            supply.take()
+        assert made.dead()
+        made.start_node()
+        with made.paused(), pytest.raises(UnreachableError, match="no answer"):
+            made.carry(timeout=0.5)
+        made.carry()
+
+
+def test_a_cluster_with_a_link_cut_and_a_node_killed():
+    with throwaway(nodes=2) as made:
+        names = {node.member.name for node in made.nodes}
+
+        def seen(number: int) -> set[str]:
+            with closing(made.nodes[number].connect()) as node:
+                return {each.name for each in node.call("rabbit_nodes", "all_running")}
+
+        assert seen(0) == seen(1) == names
+        assert len(made.urls) == len(set(made.urls)) == 2
+        with faults.cut(made, 0, 1), closing(made.nodes[0].connect()) as node:
+            assert node.call("net_adm", "ping", _atom(made.nodes[1].member.name)) == _atom("pang")
+        with closing(made.nodes[0].connect()) as node:
+            assert node.call("net_adm", "ping", _atom(made.nodes[1].member.name)) == _atom("pong")
+        made.kill_node(1)
+        with connect(made.url) as connection:
+            assert connection.is_open
+
+
+def _atom(name: str):
+    from rmqsetup.probes.terms import Atom
+
+    return Atom(name)
+
+
+def test_a_folder_that_is_not_ours_alone_is_refused(here, monkeypatch):
+    elsewhere = here / "e"
+    (elsewhere / f"rmqsetup-{os.geteuid()}").mkdir(mode=0o755, parents=True)
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(ConflictError, match="not a folder of this user alone"):
+        place.base()

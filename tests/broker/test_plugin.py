@@ -1,0 +1,173 @@
+"""The pytest plugin in projects of its own: fixtures, options, workers of xdist, a broker that is there already."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rmqsetup.broker.place import base
+
+TESTS = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range(3))
+def test_fresh(rmq_connection, number):
+    channel = rmq_connection.channel()
+    assert channel.queue_declare("q").method.message_count == 0
+    channel.confirm_delivery()
+    channel.basic_publish("", "q", b"x")
+
+def test_url(rmq_url, rmq_vhost, rmq_broker):
+    assert rmq_url == rmq_broker.url_of(rmq_vhost) and rmq_vhost in rmq_url
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(rmq_broker.name + "\\n")
+
+def test_other(rmq_broker):
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(rmq_broker.name + "\\n")
+"""
+
+
+ASYNC = """
+import aio_pika, pytest
+
+@pytest.mark.asyncio
+async def test_it(rmq_url):
+    async with await aio_pika.connect(rmq_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("q")
+        await channel.default_exchange.publish(aio_pika.Message(b"hello"), "q")
+        assert (await queue.get()).body == b"hello"
+"""
+
+
+@pytest.fixture
+def seen(tmp_path, monkeypatch):
+    """A file in which the tests of a project write which broker they had."""
+    file = tmp_path / "seen"
+    monkeypatch.setenv("SEEN", str(file))
+    return file
+
+
+@pytest.fixture
+def project(pytester, monkeypatch):
+    """Return a function that runs pytest in a project of its own, and holds it to what became of its tests.
+
+    With our plugin and that of xdist alone: all that is installed beside them takes longer to load than a test.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    def run(*words: str, tests: str = TESTS, **outcomes: int):
+        pytester.makepyfile(tests)
+        plugins = ("-p", "rmqsetup.testing.plugin", "-p", "xdist", "-p", "no:cacheprovider")
+        done = pytester.runpytest_subprocess(*plugins, *words, timeout=120)
+        done.assert_outcomes(**outcomes)
+        return done
+
+    return run
+
+
+def test_each_test_has_a_virtual_host_of_its_own(project, seen):
+    project(passed=5)
+    assert len(set(seen.read_text().split())) == 1
+
+
+def test_workers_have_a_broker_each_or_share_one(project, seen):
+    project("-n", "2", "--dist", "each", passed=10)
+    assert len(set(seen.read_text().split())) == 2
+    seen.unlink()
+    project("-n", "2", "--dist", "each", "--rmq-share", passed=10)
+    assert len(set(seen.read_text().split())) == 1
+
+
+def test_the_log_is_in_the_report_of_a_failure(project):
+    done = project(tests="def test_fails(rmq_connection): assert False", failed=1)
+    done.stdout.re_match_lines([r"-+ RabbitMQ log of rmq-\w+ -+", ".*authenticated and granted access to vhost"])
+    assert "RabbitMQ log" not in project(tests="def test_fails(): assert False", failed=1).stdout.str()
+
+
+def test_options_and_settings_say_which_broker(project, pytester):
+    pytester.makeini("[pytest]\nrmq_config =\n    channel_max = 7\nrmq_plugins = rabbitmq_management\n")
+    tests = """
+def test_settings(rmq_broker):
+    assert rmq_broker.management_url
+    assert rmq_broker.call("application", "get_env", *map(atom, ("rabbit", "channel_max")))[1] == 7
+
+def atom(name):
+    from rmqsetup.probes.terms import Atom
+    return Atom(name)
+
+def test_cluster(rmq_cluster):
+    assert len(rmq_cluster.nodes) == len(rmq_cluster.urls) == 2
+"""
+    project("--rmq-nodes", "2", tests=tests, passed=2)
+
+
+def test_without_a_broker_tests_fail_with_words_or_are_skipped(project):
+    wanted = ("--rmq-ports", "20000-20000")
+    done = project(*wanted, tests="def test_it(rmq_url): pass", errors=1)
+    done.stdout.fnmatch_lines(["no RabbitMQ for this test: there are no 2 free ports between 20000 and 20000"])
+    project(*wanted, "--rmq-skip", tests="def test_it(rmq_url): pass", skipped=1)
+
+
+def test_a_broker_that_is_there_is_taken(project, seen, broker, monkeypatch):
+    for name, value in broker.env().items():
+        monkeypatch.setenv(name, value)
+    project(passed=5)
+    assert set(seen.read_text().split()) == {broker.name}
+    monkeypatch.delenv("RMQSETUP_BROKER")  # as with somebody else's: over the management API
+    foreign = """
+def test_foreign(rmq_url, rmq_broker, rmq_connection):
+    assert not hasattr(rmq_broker, "name")
+    assert rmq_connection.is_open
+"""
+    project(tests=foreign, passed=1)
+    monkeypatch.delenv("RABBITMQ_MANAGEMENT_URL")
+    project(tests=foreign, errors=1).stdout.fnmatch_lines(["*RABBITMQ_MANAGEMENT_URL is not set*"])
+    project("--rmq-own", passed=5)
+    assert len(set(seen.read_text().split())) == 2
+
+
+def test_pytest_rabbitmqs_names_still_work(project):
+    tests = """
+from rmqsetup.testing.compat import *
+mine = factories.rabbitmq("rabbitmq_proc", teardown=lambda process, connection: connection.close())
+
+def test_one(rabbitmq_proc, rabbitmq):
+    rabbitmq.channel().queue_declare("hello")
+    assert rabbitmq_proc.list_queues() == ["hello"] and rabbitmq_proc.list_exchanges() == []
+    assert rabbitmq_proc.running() and rabbitmq_proc.port == rabbitmq._impl.params.port
+
+def test_two(rabbitmq_proc, mine):
+    assert rabbitmq_proc.list_queues() == []
+"""
+    project(tests=tests, passed=2)
+
+
+def test_a_session_that_wants_no_broker_loads_and_starts_none(project):
+    tests = """
+import sys
+def test_nothing():
+    assert "rmqsetup.testing.plugin" in sys.modules
+    assert not [name for name in sys.modules if name.startswith(("rmqsetup.broker", "rmqsetup.probes", "pika"))]
+"""
+    before = set(base().iterdir())
+    project(tests=tests, passed=1)
+    assert set(base().iterdir()) == before
+
+
+def test_a_killed_pytest_leaves_nothing(pytester, here):
+    pytester.makepyfile("import os, signal\ndef test_it(rmq_url): os.kill(os.getpid(), signal.SIGKILL)")
+    done = subprocess.run((sys.executable, "-m", "pytest", "-q"), cwd=pytester.path, check=False, capture_output=True)
+    assert done.returncode == -9
+    assert os.path.commonpath((base(), here)) == str(here)
+
+
+def test_it_is_found_by_itself_and_works_beside_pytest_asyncio(pytester):
+    pytest.importorskip("pytest_asyncio")
+    pytester.makepyfile(ASYNC)
+    done = pytester.runpytest_subprocess("-W", "ignore", "-p", "no:randomly", timeout=120)
+    done.assert_outcomes(passed=1)
