@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STEPS = {
+    "Access": "rmqsetup.steps.access",
     "Archive": "rmqsetup.steps.archive",
     "File": "rmqsetup.steps.file",
     "Flags": "rmqsetup.steps.flags",
+    "Mask": "rmqsetup.steps.mask",
     "Packages": "rmqsetup.steps.packages",
     "Service": "rmqsetup.steps.service",
     "Trust": "rmqsetup.steps.trust",

@@ -133,7 +133,7 @@ def refuse_taken(host: Host, layout: Layout = SYSTEM, *, inherited: tuple[str, .
     `inherited` are names of environment variables that the node will have. Where they, or files that are not read
     here, may have moved a port, it is not judged: the node itself tells then.
     """
-    wanted = dict(_wanted(host, layout, inherited))
+    wanted = dict(wanted_ports(host, layout, inherited))
     for found in ports.taken(host):
         if found.port in wanted:
             raise BrokerNotReadyError(
@@ -141,6 +141,21 @@ def refuse_taken(host: Host, layout: Layout = SYSTEM, *, inherited: tuple[str, .
                 cause=ports.holder(host, found) or "another process listens there",
                 hint=f"end what listens there, or give the node another port in {layout.config}/rabbitmq.conf",
             )
+
+
+def wanted_ports(host: Host, layout: Layout = SYSTEM, inherited: tuple[str, ...] = ()) -> tuple[tuple[int, str], ...]:
+    """Return the ports the node is going to listen on, as far as that can be read, each with what for.
+
+    `inherited` are names of environment variables that the node will have.
+    """
+    said = "\n".join((_text(host, layout.environment), *(f"{name}=" for name in inherited)))
+    if _MOVING.search(said) or any(host.read(f"{layout.config}/{name}") for name in ELSEWHERE):
+        return ()
+    folder = f"{layout.config}/conf.d"
+    more = (f"{folder}/{name}" for name in host.names(folder) if name.endswith(".conf"))
+    files = (f"{layout.config}/rabbitmq.conf", *more)
+    pairs = tuple(dict(pair for path in files for pair in _SETTING.findall(_text(host, path))).items())
+    return (*_amqp(pairs), *_others(pairs, _text(host, layout.plugins)))
 
 
 def is_epmd_in_use(address: NodeAddress) -> bool:
@@ -171,18 +186,6 @@ def _registered(host: Host, address: NodeAddress) -> str:
     except ProbeError:
         return ""
     return f"epmd has it registered at port {port}"
-
-
-def _wanted(host: Host, layout: Layout, inherited: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
-    """Return the ports the node is going to listen on, as far as that can be read, each with what for."""
-    said = "\n".join((_text(host, layout.environment), *(f"{name}=" for name in inherited)))
-    if _MOVING.search(said) or any(host.read(f"{layout.config}/{name}") for name in ELSEWHERE):
-        return ()
-    folder = f"{layout.config}/conf.d"
-    more = (f"{folder}/{name}" for name in host.names(folder) if name.endswith(".conf"))
-    files = (f"{layout.config}/rabbitmq.conf", *more)
-    pairs = tuple(dict(pair for path in files for pair in _SETTING.findall(_text(host, path))).items())
-    return (*_amqp(pairs), *_others(pairs, _text(host, layout.plugins)))
 
 
 def _amqp(settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:

@@ -39,7 +39,7 @@ With `--output json` every command prints one object, also when it fails, and en
 |---|---|
 | `schema` | Version of this object: 1. It grows when a key goes or changes its meaning, not when one is added. |
 | `command` | The command. |
-| `status` | `ok`, `changed`, `unchanged`, `pending` (there is something to do), `failed` or `stopped`. |
+| `status` | `ok`, `changed`, `unchanged`, `pending` (there is something to do, or to report), `failed` or `stopped`. |
 | `exit_code` | The exit code. |
 | `data` | What the command found or did; empty when it did not come to that. |
 | `errors` | What went wrong: `code`, `message`, `cause`, `looked_at`, `hint`. |
@@ -82,7 +82,7 @@ def _exit_codes() -> str:
     rows = [
         (0, "", "Done, or nothing to do."),
         *((family.exit_code, family.code, _sentence(family)) for family in FAMILIES),
-        (SOMETHING_TO_DO, "", "`plan`: there is something to do."),
+        (SOMETHING_TO_DO, "", "`plan`: there is something to do. `doctor`: there is something to report."),
         (141, "", "Whoever read the output went away."),
     ]
     lines = ["## Exit codes", "", "| Exit code | `code` in JSON | Meaning |", "|---|---|---|"]

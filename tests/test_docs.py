@@ -11,7 +11,7 @@ import pytest
 from support import table
 
 from rmqsetup.cli import reading
-from rmqsetup.cli.options import COMMANDS, command
+from rmqsetup.cli.options import COMMANDS, command, completed
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -52,7 +52,7 @@ def test_every_command_in_a_document_is_one(document):
         if argv[0].startswith("--"):  # of the program as a whole: --version, --install-completion
             continue
         assert command(argv[0]) is not None, f"rmqsetup has no command {argv[0]}: {shlex.join(argv)}"
-        assert reading.read(argv) is not None, f"rmqsetup does not read: {shlex.join(argv)}"
+        assert reading.read(completed(argv)) is not None, f"rmqsetup does not read: {shlex.join(argv)}"
 
 
 def test_documents_name_every_command():

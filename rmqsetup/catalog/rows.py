@@ -226,7 +226,8 @@ class Series(NamedTuple):
     """A RabbitMQ series. `community_until` and `commercial_until` are ISO dates, empty where not known.
 
     `upgrades_to` are the series one may go to from here in one hop, from `upgrades_from_release` on where
-    that is set; `newest` is the newest release seen.
+    that is set; `newest` is the newest release seen; `needs_flags` are feature flags of its predecessors without which
+    it refuses data, as far as they were looked up.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Series(NamedTuple):
     note: str
     citation: Citation
     upgrades_from_release: str = ""
+    needs_flags: tuple[str, ...] = ()
 
 
 class BadPair(NamedTuple):

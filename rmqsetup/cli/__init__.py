@@ -73,8 +73,9 @@ def carry_out(session: Session) -> int:
 def _words(argv: tuple[str, ...]) -> Words | int:
     """Read the command line, with typer only where that is needed."""
     from rmqsetup.cli import reading
+    from rmqsetup.cli.options import completed
 
-    argv = argv or ("--help",)
+    argv = completed(argv) or ("--help",)
     words = None if "_RMQSETUP_COMPLETE" in os.environ else reading.read(argv)
     if words is not None:
         return words

@@ -21,7 +21,8 @@ _ABOUT = """\
 One command from a fresh machine to a verified RabbitMQ broker.
 
 Exit codes: 0 done, 2 usage, 3 unsupported, 4 network, 5 trust, 6 package manager, 7 not converged, 8 broker not
-ready, 9 conflict, 10 there is something to do (plan), 130 stopped by ctrl-C, 1 a mistake of rmqsetup's own.
+ready, 9 conflict, 10 there is something to do (plan) or to report (doctor), 130 stopped by ctrl-C, 1 a mistake of
+rmqsetup's own.
 """
 
 
@@ -106,10 +107,9 @@ def _parameter(option: Option) -> inspect.Parameter:
     told |= {"metavar": option.metavar, "autocompletion": complete}
     if option.choices:
         told["callback"] = _one_of(option)
-    if not option.flags:
-        several: Any = list[str] if option.many else str
-        return _keyword(option.field, Annotated[several | None, typer.Argument(**told)], default=None)
     kind: Any = list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
+    if not option.flags:
+        return _keyword(option.field, Annotated[kind | None, typer.Argument(**told)], default=None)
     return _keyword(option.field, Annotated[kind | None, typer.Option(*option.flags, **told)], default=None)
 
 

@@ -48,6 +48,12 @@ class Words(NamedTuple):
     form: str | None = None
     purge: bool = False
     receipt: str | None = None
+    about: tuple[str, ...] = ()
+    only: str = ""
+    skip: str = ""
+    listed: bool = False
+    fix: str = ""
+    bundle: str = ""
     nodes: int = 1
     port: int = 0
     ports: str | None = None
@@ -75,7 +81,7 @@ class Option(NamedTuple):
 
     `metavar` is empty for a switch, which sets `value`. `kind` is what a value is read as; `choices` are the only
     values, `offered` those that completion offers. `many` may be said several times; an argument that is `rest` takes
-    all that follows, as it is.
+    all that follows, as it is. `bare` is the value of an option that was said without one; then a value needs the `=`.
     """
 
     field: str
@@ -87,6 +93,7 @@ class Option(NamedTuple):
     offered: tuple[str, ...] = ()
     many: bool = False
     value: bool = True
+    bare: str = ""
     rest: bool = False
 
 
@@ -300,6 +307,44 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("verify", (LEVEL, WAIT, *TALK)),
     Command("status", TALK),
+    Command(
+        "doctor",
+        (
+            Option(
+                "about",
+                (),
+                "explain ID tells what a finding means.",
+                "WORD",
+                many=True,
+            ),
+            Option("only", ("--only",), "Ask only these checks, by ids and groups.", "ID,GROUP"),
+            Option("skip", ("--skip",), "Leave these checks out.", "ID,GROUP"),
+            Option("listed", ("--list",), "List the checks, by group."),
+            Option(
+                "fix",
+                ("--fix",),
+                "Mend what was found: safe for what interrupts nobody and takes nothing away, which is meant where "
+                "nothing is said; all; or one finding by its id. Shown and asked first; undo takes it back.",
+                "WHAT",
+                bare="safe",
+            ),
+            Option(
+                "form",
+                ("--as",),
+                "Write the findings for a CI: JUnit XML, or annotations of GitHub Actions.",
+                "FORM",
+                choices=("junit", "github"),
+            ),
+            Option(
+                "bundle",
+                ("--bundle",),
+                "Collect findings, configuration and logs in an archive for somebody who helps, secrets removed.",
+                "FILE",
+            ),
+            YES,
+            *TALK,
+        ),
+    ),
     Command("versions", (SOURCE, KEY, FINGERPRINT, EXPLAIN, *TALK)),
     Command("facts", TALK),
     Command("history", TALK),
@@ -319,6 +364,13 @@ COMMANDS: tuple[Command, ...] = (
 def command(name: str) -> Command | None:
     """Return the command of that name, or None."""
     return next((each for each in COMMANDS if each.name == name), None)
+
+
+def completed(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a line with the values of options that were said without one."""
+    found = command(argv[0]) if argv else None
+    bare = {flag: each.bare for each in (found.options if found else ()) if each.bare for flag in each.flags}
+    return tuple(f"{word}={bare[word]}" if word in bare else word for word in argv)
 
 
 def module(name: str) -> str:

@@ -1,0 +1,127 @@
+"""The files of TLS that the configuration names: there, readable, valid, and belonging together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
+from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.scene import Scene
+from rmqsetup.checks.settings import Setting
+from rmqsetup.steps.access import Access, Right
+
+LINKS = (f"{DOCS}/ssl",)
+KINDS = ("certfile", "keyfile", "cacertfile", "dhfile")
+SOON = 14 * 86400
+
+
+def present(scene: Scene) -> Iterator[Diagnosis]:
+    """Every file of TLS that the configuration names is there, and the user that runs the broker can read it."""
+    named = tuple({each.value: each for each in _named(scene)}.values())
+    closed = unreadable(scene, tuple(dict.fromkeys(each.value for each in named if scene.file(each.value) is not None)))
+    for setting in named:
+        what, state = _what(setting), scene.file(setting.value)
+        if state is None and not _hidden(scene, setting.value):
+            yield error(
+                "RMQ-096",
+                f"the {what} {setting.value} does not exist",
+                evidence=(setting.place, f"{setting.value}: no such file"),
+                hint=f"put the file there, or correct {setting.file}, line {setting.line}",
+                links=LINKS,
+            )
+        elif state is not None and setting.value in closed:
+            owner, mode = f"{state.owner}:{state.group}", f"{state.mode:04o}"
+            yield error(
+                "RMQ-096",
+                f"the {what} {setting.value} cannot be read by {scene.user}, who runs the broker",
+                evidence=(setting.place, f"{setting.value}: owner {owner}, mode {mode}"),
+                hint=f"chgrp {scene.user} {setting.value} && chmod 640 {setting.value}",
+                links=LINKS,
+                fix=(Access((Right(setting.value, state.owner, scene.user, state.mode | 0o040),)), *scene.started),
+                safe=True,
+            )
+
+
+def pairs(scene: Scene) -> Iterator[Diagnosis]:
+    """Each private key is the one of its certificate."""
+    settings = {each.key: each for each in _named(scene)}
+    for key, certificate in settings.items():
+        private = settings.get(f"{key.removesuffix('certfile')}keyfile")
+        if not key.endswith(".certfile") or private is None:
+            continue
+        public = scene.run("openssl", "x509", "-in", certificate.value, "-noout", "-pubkey")
+        own = scene.run("openssl", "pkey", "-in", private.value, "-pubout", "-passin", "pass:")
+        if scene.file(certificate.value) is not None and not public.ok and public.exit_code != 127:
+            yield error(
+                "RMQ-097",
+                f"the certificate {certificate.value} cannot be read as one",
+                evidence=(certificate.place, f"openssl x509: {public.tail(1)}"),
+                hint=f"it has to be PEM: openssl x509 -in {certificate.value} -noout -text",
+                links=LINKS,
+            )
+        elif public.ok and own.ok and public.stdout.strip() != own.stdout.strip():
+            yield error(
+                "RMQ-097",
+                f"the private key {private.value} does not match the certificate {certificate.value}",
+                evidence=(certificate.place, private.place),
+                cause="their public keys differ: one of the two files was replaced without the other",
+                hint="put the key and the certificate of one pair there",
+                links=LINKS,
+            )
+
+
+def dates(scene: Scene) -> Iterator[Diagnosis]:
+    """The certificates are valid now, and for the two weeks to come."""
+    for path in dict.fromkeys(each.value for each in _named(scene) if each.key.endswith("certfile")):
+        answer = scene.run("openssl", "x509", "-in", path, "-noout", "-startdate", "-enddate", "-subject")
+        found = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+        begins, ends = _moment(found.get("notBefore", "")), _moment(found.get("notAfter", ""))
+        more = {"evidence": (f"{path}: {answer.stdout.strip().replace(chr(10), ', ')}",), "links": LINKS}
+        renew = "renew it; the node takes the new one after: rabbitmqctl eval 'ssl:clear_pem_cache().'"
+        if ends and ends < scene.now:
+            yield error("RMQ-098", f"the TLS certificate {path} has expired", hint=renew, **more)
+        elif begins and begins > scene.now + 60:
+            yield error("RMQ-098", f"the TLS certificate {path} is not valid yet", hint="look at: date -u", **more)
+        elif ends and ends < scene.now + SOON:
+            days = (ends - scene.now) / 86400
+            yield warning("RMQ-098", f"the TLS certificate {path} expires in {days:.0f} days", hint=renew, **more)
+
+
+def _named(scene: Scene) -> tuple[Setting, ...]:
+    last = {
+        each.key: each for each in scene.settings if each.key.rpartition(".")[2] in KINDS and each.value.startswith("/")
+    }
+    return tuple(last.values())
+
+
+def _what(setting: Setting) -> str:
+    words = {"certfile": "TLS certificate", "keyfile": "TLS private key", "cacertfile": "file of TLS authorities"}
+    return words.get(setting.key.rpartition(".")[2], "file of TLS")
+
+
+def _hidden(scene: Scene, path: str) -> bool:
+    """Tell whether we may not know: the file may be in a folder that is closed to us."""
+    if scene.root or scene.names(path.rpartition("/")[0]):
+        return False
+    scene.unseen.add(path)
+    return True
+
+
+def _moment(text: str) -> float:
+    try:
+        return (
+            datetime.strptime(re.sub(r" +", " ", text), "%b %d %H:%M:%S %Y GMT")
+            .replace(tzinfo=timezone.utc)
+            .timestamp()
+        )
+    except ValueError:
+        return 0.0
+
+
+CHECKS = (
+    Check("RMQ-096", "The files of TLS are there and can be read", present, explains=(*DOWN, "RMQ-097")),
+    Check("RMQ-097", "Private keys and certificates belong together", pairs, explains=DOWN),
+    Check("RMQ-098", "The certificates are valid", dates),
+)

@@ -1,0 +1,217 @@
+"""The configuration files: can the node read them, does it know what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema
+from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.scene import Scene
+from rmqsetup.checks.schema import Entry
+from rmqsetup.checks.settings import Setting
+from rmqsetup.host import NOT_FOUND
+from rmqsetup.probes.consult import ConsultError, consult
+from rmqsetup.steps.access import Access, Right
+
+LINKS = (f"{DOCS}/configure",)
+FLAGS = re.compile(
+    r"\+(?:a|A|B[cdi]?|c|C|d|dcg|D\w*|e|ec|fn[ula][wie]?|h(?:ms|mbs|pds|mqd|max\w*)|i|IO\w+|J\w+|K|l|L|M\w+|p(?:ad|c)"
+    r"|P|Q|r|R|s\w+|S\w*|t|T|v|V|W[wie]?|z\w+)[\d:.]*"
+)
+"""The emulator's flags that begin with a plus, in OTP 23 to 29 (manual page of erl), a number perhaps joined on."""
+
+
+def readable(scene: Scene) -> Iterator[Diagnosis]:
+    """The user that runs the node can read its configuration."""
+    config = scene.layout.config
+    named = (f"{config}/advanced.config", scene.layout.environment, scene.plugins_file)
+    paths = tuple(path for path in (*scene.config_files, *named) if scene.file(path) is not None)
+    for path in unreadable(scene, paths):
+        state = scene.file(path)
+        if state is None:
+            continue
+        yield error(
+            "RMQ-070",
+            f"{path} cannot be read by {scene.user}, who runs the broker",
+            evidence=(f"{path}: owner {state.owner}:{state.group}, mode {state.mode:04o}",),
+            hint=f"chgrp {scene.user} {path} && chmod g+r {path}",
+            links=LINKS,
+            fix=(Access((Right(path, state.owner, scene.user, state.mode | 0o040),)), *scene.started),
+            safe=True,
+        )
+
+
+def syntax(scene: Scene) -> Iterator[Diagnosis]:
+    """Every line of rabbitmq.conf and of conf.d is `key = value`, or a comment."""
+    for setting in scene.settings:
+        if not setting.key:
+            yield error(
+                "RMQ-071",
+                f"a line of {setting.file} is no setting",
+                evidence=(setting.place,),
+                hint=f"write it as key = value, or begin it with #: {setting.file}, line {setting.line}",
+                links=LINKS,
+            )
+            return
+
+
+def known(scene: Scene) -> Iterator[Diagnosis]:
+    """The installed release knows every key: one that it does not know keeps the node from starting.
+
+    Judged by the schemas that the release itself and its plugins bring along. A key may have been misspelt, belong to
+    a plugin that is not installed, or to another series.
+    """
+    mappings = _mappings(scene)
+    for setting in scene.settings if mappings else ():
+        if setting.key and not any(mapping.admits(setting.key) for mapping in mappings):
+            meant = schema.near(setting.key, mappings)
+            yield error(
+                "RMQ-072",
+                f"RabbitMQ {scene.version} has no setting {setting.key}",
+                evidence=(setting.place,),
+                cause="a node does not start with a key that it does not know",
+                hint=(f"{meant} may be meant; else take" if meant else "take") + f" the line out: {_line(setting)}",
+                links=LINKS,
+            )
+
+
+def valid(scene: Scene) -> Iterator[Diagnosis]:
+    """Every value is of the kind that its key asks for."""
+    mappings = _mappings(scene)
+    for setting in scene.settings:
+        its = [mapping for mapping in mappings if mapping.admits(setting.key)]
+        wanted = its[0].refuses(setting.value) if its else ""
+        if wanted:
+            yield error(
+                "RMQ-073",
+                f"the value of {setting.key} is not valid: {setting.value or 'it is empty'}",
+                evidence=(setting.place,),
+                cause=f"it has to be {wanted}",
+                hint=f"correct {_line(setting)}",
+                links=LINKS,
+            )
+
+
+def advanced(scene: Scene) -> Iterator[Diagnosis]:
+    """advanced.config is one Erlang list, ended by a full stop."""
+    own = scene.variable("ADVANCED_CONFIG_FILE") or f"{scene.layout.config}/advanced.config"
+    for path in dict.fromkeys((own, f"{scene.layout.config}/rabbitmq.config")):
+        state = scene.file(path)
+        if state is None or state.content is None or not state.content.strip():
+            continue
+        try:
+            terms = consult(state.text)
+            fault = (
+                "" if len(terms) == 1 and isinstance(terms[0], list) else "it has to be one list, ended by a full stop"
+            )
+            line = 1
+        except ConsultError as torn:
+            fault, line = str(torn), torn.line
+        if fault:
+            text = (*state.text.splitlines(), "")[min(line, len(state.text.splitlines())) - 1]
+            yield error(
+                "RMQ-074",
+                f"{path} is no Erlang term",
+                evidence=(f"{path}:{line}: {text.strip()}",),
+                cause=fault,
+                hint=f'correct it; erl -eval \'io:format("~p~n", [file:consult("{path}")]), halt().\' checks it',
+                links=LINKS,
+            )
+
+
+def environment(scene: Scene) -> Iterator[Diagnosis]:
+    """rabbitmq-env.conf is a shell script that the shell can read; the start script reads it first of all."""
+    path = scene.layout.environment
+    state = scene.file(path)
+    if state is None or not state.content:
+        return
+    answer = scene.run("sh", "-n", path)
+    if not answer.ok and answer.exit_code != NOT_FOUND:
+        said = answer.stderr.strip().splitlines()
+        yield error(
+            "RMQ-075",
+            f"the shell cannot read {path}",
+            evidence=tuple(said[-2:]),
+            hint=f"correct it; sh -n {path} checks it",
+            links=LINKS,
+        )
+
+
+def arguments(scene: Scene) -> Iterator[Diagnosis]:
+    """The flags that are handed to Erlang's emulator are flags it has."""
+    for setting in scene.environment:
+        if not setting.key.endswith("ERL_ARGS") or "CTL" in setting.key:
+            continue
+        wrong = next((word for word in setting.value.split() if _is_wrong(word)), "")
+        if wrong:
+            yield error(
+                "RMQ-076",
+                f"Erlang has no flag {wrong}, which {setting.key} hands to it",
+                evidence=(setting.place,),
+                hint=f"take {wrong} out of {setting.file}, line {setting.line}",
+                links=LINKS,
+            )
+
+
+def definitions(scene: Scene) -> Iterator[Diagnosis]:
+    """The definitions that are imported at boot are there, readable, and JSON."""
+    for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
+        path = scene.setting(key)
+        place = next((each.place for each in reversed(scene.settings) if each.key == key), "")
+        if not path.startswith("/") or scene.names(path):
+            continue
+        state = scene.file(path)
+        fault = "is not there" if state is None else _json_fault(state.text) if state.content is not None else ""
+        if not fault and state is not None and unreadable(scene, (path,)):
+            fault = f"cannot be read by {scene.user}"
+        if fault:
+            yield error(
+                "RMQ-077",
+                f"the definitions file {path} {fault.partition(':')[0]}",
+                evidence=(place, f"{path} {fault}"),
+                hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks it",
+                links=(f"{DOCS}/definitions",),
+            )
+
+
+def _mappings(scene: Scene) -> tuple[Entry, ...]:
+    return scene.remembered("schema", lambda: _read_mappings(scene))
+
+
+def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
+    if not scene.settings or not scene.server:
+        return ()
+    folders = (f"{scene.server}/plugins/{name}/priv/schema" for name in scene.names(f"{scene.server}/plugins"))
+    paths = [f"{folder}/{name}" for folder in folders for name in scene.names(folder) if name.endswith(".schema")]
+    found = tuple(mapping for path in paths for mapping in schema.parse(scene.text(path)))
+    return found if any(mapping.key == "heartbeat" for mapping in found) else ()
+
+
+def _line(setting: Setting) -> str:
+    return f"{setting.file}, line {setting.line}"
+
+
+def _is_wrong(word: str) -> bool:
+    return word.startswith("+") and not FLAGS.fullmatch(word)
+
+
+def _json_fault(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except ValueError as error_:
+        return f"is no JSON: {error_}"
+    return "" if isinstance(found, dict) else "is no JSON object: it has to begin with {"
+
+
+CHECKS = (
+    Check("RMQ-075", "The shell can read rabbitmq-env.conf", environment, explains=DOWN),
+    Check("RMQ-070", "The broker's user can read its configuration", readable, explains=DOWN),
+    Check("RMQ-071", "Every line of rabbitmq.conf is a setting", syntax, explains=DOWN),
+    Check("RMQ-072", "RabbitMQ knows every key of its configuration", known, explains=DOWN),
+    Check("RMQ-073", "Every setting has a value of its kind", valid, explains=DOWN),
+    Check("RMQ-074", "advanced.config is an Erlang term", advanced, explains=DOWN),
+    Check("RMQ-076", "Erlang knows the flags that it is given", arguments, explains=DOWN),
+    Check("RMQ-077", "The definitions to import are there and JSON", definitions, explains=DOWN),
+)

@@ -1,0 +1,181 @@
+"""The machine below the broker: its name and the node's, disk, memory, clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
+from rmqsetup.checks.scene import Scene
+from rmqsetup.host import NOT_FOUND
+
+DISK_LIMIT = 50_000_000
+"""Below so much free space a node blocks its publishers, unless `disk_free_limit` says otherwise."""
+
+FULL = 4_000_000
+"""Below so much free space nothing can be written that matters."""
+
+LITTLE_MEMORY = 128 * 1024**2
+LITTLE_CONTAINER = 256 * 1024**2
+SKEW = 3600.0
+LINKS = (f"{DOCS}/clustering#hostname-resolution-requirement",)
+
+
+def name_known(scene: Scene) -> Iterator[Diagnosis]:
+    """The host part of the node's name is known, unless it is the machine's own.
+
+    Erlang looks it up when the node starts. A machine that does not know itself takes the loopback; a foreign name
+    that leads nowhere is fatal.
+    """
+    name, _, part = scene.address.name.partition("@")
+    own = scene.text("/proc/sys/kernel/hostname").strip()
+    if not scene.installed or not part or part.partition(".")[0] == own.partition(".")[0]:
+        return
+    if _addresses(scene, part) != ():
+        return
+    yield error(
+        "RMQ-030",
+        f"the host of the node's name, {part}, cannot be resolved",
+        evidence=tuple(filter(None, (_setting(scene), f"getent ahosts {part}: nothing"))),
+        cause=f"this machine is called {own}, and no name service knows {part}",
+        hint=f"put {part} into /etc/hosts with an address of this machine, or let NODENAME be {name}@{own}",
+        links=LINKS,
+    )
+
+
+def name_ours(scene: Scene) -> Iterator[Diagnosis]:
+    """The host part of the node's name leads to this very machine.
+
+    The node registers with the epmd of the machine that its name leads to. Where that is another one, or none, it
+    does not start.
+    """
+    part = scene.address.name.partition("@")[2]
+    found = _addresses(scene, part) if scene.installed else None
+    if not found or any(scene.has_address(address) for address in found):
+        return
+    yield error(
+        "RMQ-031",
+        f"the name {part} leads to {found[0]}, which is no address of this machine",
+        evidence=(*_named_in(scene, part), f"getent ahosts {part}: {', '.join(found)}"),
+        cause="the node looks for epmd there, and does not find it",
+        hint=f"let {part} lead to an address of this machine in /etc/hosts, or to 127.0.1.1",
+        links=LINKS,
+    )
+
+
+def name_form(scene: Scene) -> Iterator[Diagnosis]:
+    """Short names have no dot in the host part, long names have one; Erlang refuses the other way round."""
+    host = scene.address.name.partition("@")[2]
+    long = scene.variable("USE_LONGNAME").lower() in ("true", "1", "yes")
+    if not scene.variable("NODENAME") or not host:
+        return
+    if "." in host and not long:
+        yield error(
+            "RMQ-032",
+            f"the node has the long name {scene.address.name}, and is to use short ones",
+            evidence=(_setting(scene),),
+            hint="set USE_LONGNAME=true beside NODENAME, or take the domain off the name",
+        )
+    elif long and "." not in host:
+        yield error(
+            "RMQ-032",
+            f"the node has the short name {scene.address.name}, and is to use long ones",
+            evidence=(_setting(scene),),
+            hint="give NODENAME the host's full name, or take USE_LONGNAME out",
+        )
+
+
+def disk(scene: Scene) -> Iterator[Diagnosis]:
+    """There is room where the data and the logs are: a full disk stops publishers first, and then the node."""
+    if not scene.installed:
+        return
+    for what, path in (("data", scene.layout.data), ("logs", scene.layout.logs)):
+        answer = scene.run("df", "-B1", "--output=avail,iavail,itotal,target", path).stdout.splitlines()
+        row = answer[1].split(None, 3) if len(answer) > 1 else []
+        if len(row) < 4 or not row[0].isdigit():
+            continue
+        free, evidence = int(row[0]), (f"df {path}: {int(row[0]):,} bytes free on {row[3]}",)
+        hint = f"make room on {row[3]}: du -xh {row[3]} | sort -h | tail shows what takes it"
+        inodes_gone = row[1] == "0" and row[2] not in ("0", "-")
+        if free < FULL or inodes_gone:
+            lack = "no inode" if inodes_gone else "no space"
+            yield error("RMQ-033", f"there is {lack} left for the {what} of the broker", evidence=evidence, hint=hint)
+            return
+        if what == "data" and free < DISK_LIMIT and not _has_disk_limit(scene):
+            yield error(
+                "RMQ-033",
+                "so little space is left that the broker blocks its publishers",
+                evidence=evidence,
+                cause="the limit is 50 MB unless disk_free_limit says otherwise",
+                hint=hint,
+                links=(f"{DOCS}/disk-alarms",),
+            )
+            return
+
+
+def memory(scene: Scene) -> Iterator[Diagnosis]:
+    """There is memory to run in: what the machine has available, and what the container is allowed."""
+    limit = scene.text("/sys/fs/cgroup/memory.max").strip()
+    if limit.isdigit() and int(limit) < LITTLE_CONTAINER:
+        yield warning(
+            "RMQ-034",
+            f"this container may use only {int(limit) // 1024**2} MB of memory",
+            evidence=(f"/sys/fs/cgroup/memory.max: {limit}",),
+            hint="give it at least 512 MB: docker run --memory 1g, or resources.limits.memory",
+        )
+    found = re.search(r"^MemAvailable: +(\d+) kB", scene.text("/proc/meminfo"), re.MULTILINE)
+    if found and int(found[1]) * 1024 < LITTLE_MEMORY:
+        yield warning(
+            "RMQ-034",
+            f"this machine has only {int(found[1]) // 1024} MB of memory to give",
+            evidence=(found[0],),
+            hint="see who takes it: ps -eo rss,comm --sort=-rss | head",
+        )
+
+
+def clock(scene: Scene) -> Iterator[Diagnosis]:
+    """The clock is not behind what the machine itself has written.
+
+    With a clock that is behind, signatures of repositories and certificates are not valid yet.
+    """
+    for path in ("/var/lib/dpkg/status", "/etc/passwd", "/etc/hostname"):
+        file = scene.file(path)
+        if file is not None and file.modified > scene.now + SKEW:
+            yield warning(
+                "RMQ-035",
+                "the clock of this machine is behind: it has files from the future",
+                evidence=(f"{path} is {(file.modified - scene.now) / 3600:.0f} hours younger than now",),
+                hint="set the clock: timedatectl set-ntp true, or date -s",
+            )
+            return
+
+
+def _addresses(scene: Scene, name: str) -> tuple[str, ...] | None:
+    """Return the addresses of a name; None where this machine has nothing to ask with."""
+    answer = scene.run("getent", "ahosts", name, timeout=4.0)
+    if answer.exit_code == NOT_FOUND:
+        return None
+    return tuple(dict.fromkeys(line.split()[0] for line in answer.stdout.splitlines() if line.split()))
+
+
+def _named_in(scene: Scene, name: str) -> tuple[str, ...]:
+    lines = enumerate(scene.text("/etc/hosts").splitlines(), start=1)
+    return tuple(f"/etc/hosts:{number}: {line}" for number, line in lines if name in line.partition("#")[0].split())
+
+
+def _setting(scene: Scene) -> str:
+    return next((each.place for each in scene.environment if each.key == "NODENAME"), "")
+
+
+def _has_disk_limit(scene: Scene) -> bool:
+    return any(each.key.startswith("disk_free_limit") for each in scene.settings)
+
+
+CHECKS = (
+    Check("RMQ-033", "There is room on the disk", disk, explains=(*DOWN, "RMQ-081", "RMQ-059")),
+    Check("RMQ-032", "The node's name has the form it is to have", name_form, explains=(*DOWN, "RMQ-030", "RMQ-056")),
+    Check("RMQ-030", "The host of the node's name is known", name_known, explains=(*DOWN, "RMQ-056")),
+    Check("RMQ-031", "The host of the node's name is this machine", name_ours, explains=(*DOWN, "RMQ-042")),
+    Check("RMQ-034", "There is memory to run in", memory),
+    Check("RMQ-035", "The clock is right", clock),
+)

@@ -1,0 +1,65 @@
+"""Settings with the line they stand on: `rabbitmq.conf` and its like, and `rabbitmq-env.conf`. Pure: text in.
+
+Which settings there are is in `schema`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+_PAIR = re.compile(r"^\s*([^\s=#][^=#]*?)\s*=\s*(.*?)\s*$")
+_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?(?:RABBITMQ_)?([A-Z][A-Z0-9_]*)=(.*?)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A line of a configuration file. An empty `key` is a line that is no setting."""
+
+    key: str
+    value: str
+    file: str
+    line: int
+    raw: str = ""
+
+    @property
+    def place(self) -> str:
+        """The very line, with where it stands."""
+        return f"{self.file}:{self.line}: {self.raw.strip()}"
+
+
+def parse(file: str, text: str) -> tuple[Setting, ...]:
+    """Read the sysctl form; what is neither a setting nor a comment comes without a key."""
+    found = []
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+        if not line.strip() or line.lstrip().startswith(("#", "include ")):
+            continue
+        pair = _PAIR.match(line)
+        value = _value(pair[2]) if pair else ""
+        found.append(Setting(pair[1] if pair else "", value, file, number, line))
+    return tuple(found)
+
+
+def environment(file: str, text: str) -> tuple[Setting, ...]:
+    """Read the assignments of a shell file, names without RABBITMQ_."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if assigned := _ASSIGNMENT.match(line):
+            found.append(Setting(assigned[1], _unquoted(assigned[2]), file, number, line))
+    return tuple(found)
+
+
+def _value(text: str) -> str:
+    """Return a value without its quotes, or without the comment behind it."""
+    if quoted := re.match(r"^'([^']*)'\s*(?:#.*)?$", text):
+        return quoted[1]
+    return re.sub(r"\s*#.*$", "", text)
+
+
+def _unquoted(value: str) -> str:
+    try:
+        words = shlex.split(value, comments=True)
+    except ValueError:
+        return value
+    return words[0] if words else ""

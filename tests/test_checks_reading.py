@@ -1,0 +1,135 @@
+"""What checks read files with: terms as text, settings with their lines, schemas; and the step that mends rights."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scenes import recorded
+
+from rmqsetup.checks import schema, settings
+from rmqsetup.checks.plugins import read
+from rmqsetup.host import Command, Result
+from rmqsetup.probes.consult import ConsultError, consult
+from rmqsetup.probes.terms import Atom, Map
+from rmqsetup.steps.access import Access, Right
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("", ()),
+        ("[].", ([],)),
+        ("[a, 'B c', <<'b'>>, 1].".replace("<'b'>", '<"b">'), ([Atom("a"), Atom("B c"), b"b", 1],)),
+        ('["s" "t", -2.5, $a, 16#ff, 1_000].', ([b"st", -2.5, 97, 255, 1000],)),
+        ("{a, #{b => [c|d]}}. % said\n{e}.", ((Atom("a"), Map(((Atom("b"), [Atom("c"), Atom("d")]),))), (Atom("e"),))),
+        ('<<"text"/utf8>>.', (b"text",)),
+    ],
+)  # fmt: skip
+def test_terms_are_read_as_erlang_reads_them(text, terms):
+    assert consult(text) == terms
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[a,b]\n", 1, "full stop"),
+        ("[\n {a, [b}\n].", 2, "not closed"),
+        ("[a\n b].", 1, "comma"),
+        ("[a,\n", 1, "middle of a term"),
+        ("[a, ?b].", 1, "goes on"),
+        ("[,].", 1, "expected"),
+        ("[" * 200, 1, "deeply"),
+    ],
+)
+def test_what_erlang_would_not_read_names_its_line(text, line, words):
+    with pytest.raises(ConsultError, match=words) as refusal:
+        consult(text)
+    assert refusal.value.line == line
+
+
+@given(st.text(alphabet="[]{}<>#\"'$.,|=% \nab1_-:/", max_size=60))
+def test_no_text_breaks_the_reader(text):
+    with contextlib.suppress(ConsultError):
+        consult(text)
+
+
+def test_a_list_of_plugins_is_a_list_of_names():
+    assert read("[a,b].") == (("a", "b"), "")
+    assert "something else" in read("{a}.")[1]
+    assert "something else" in read('["a"].')[1]
+
+
+def test_settings_keep_their_lines_and_lose_quotes_and_comments():
+    found = settings.parse("f", "# no\n\na.b = 'x # y'\nc=1 # two\nnonsense\ninclude other\n")
+    assert [(each.key, each.value, each.line) for each in found] == [("a.b", "x # y", 3), ("c", "1", 4), ("", "", 5)]
+    assert found[0].place == "f:3: a.b = 'x # y'"
+
+
+def test_variables_are_read_with_and_without_their_prefix():
+    found = settings.environment("f", 'NODENAME=a\n#NODE_PORT=1\nexport RABBITMQ_NODE_PORT="2"\n')
+    assert [(each.key, each.value) for each in found] == [("NODENAME", "a"), ("NODE_PORT", "2")]
+
+
+@pytest.fixture(scope="module")
+def mappings():
+    files = recorded()["files"]
+    return tuple(m for path, row in files.items() if path.endswith(".schema") for m in schema.parse(row[0]))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refused"),
+    [
+        ("channel_max", "100", ""),
+        ("channel_max", "lots", "a whole number"),
+        ("listeners.tcp.default", "5672", ""),
+        ("listeners.tcp.default", "127.0.0.1:5672", ""),
+        ("log.console", "maybe", "one of true, false"),
+        ("disk_free_limit.absolute", "2GB", ""),
+        ("vm_memory_high_watermark.relative", "0.4", ""),
+        ("vm_memory_high_watermark.relative", "most", "a number"),
+        ("cluster_partition_handling", "autoheal", ""),
+        ("ssl_options.verify", "yes", "one of verify_peer, verify_none"),
+        ("management.tcp.port", "x", "a whole number"),
+        ("heartbeat", "$(HEARTBEAT)", ""),
+    ],
+)
+def test_a_value_is_judged_by_the_schema_of_the_release(mappings, key, value, refused):
+    its = next(mapping for mapping in mappings if mapping.admits(key))
+    assert its.refuses(value) == refused
+
+
+def test_a_key_that_is_none_has_a_neighbour(mappings):
+    assert not any(mapping.admits("heartbeats") for mapping in mappings)
+    assert schema.near("heartbeats", mappings) == "heartbeat"
+    assert schema.near("something.else.entirely", mappings) == ""
+
+
+def rights(owner="root", mode=0o644):
+    return Right("/a", owner, "rabbitmq", mode), Right("/b", "root", "root", 0o600)
+
+
+def observed(step, text):
+    return step.observe((Result(Command(("stat",)), 0, text),))
+
+
+def test_rights_are_changed_where_they_differ_and_come_back():
+    step = Access(rights("rabbitmq", 0o400))
+    before = observed(step, "root\trabbitmq\t644\t/a\n")
+    change = step.diff(before)
+    assert [action.argv for action in change.actions] == [
+        ("chown", "--no-dereference", "rabbitmq:rabbitmq", "--", "/a"),
+        ("chmod", "400", "--", "/a"),
+    ]
+    after = observed(step, "rabbitmq\trabbitmq\t400\t/a\n")
+    assert step.diff(after).empty
+    back = change.inverse.diff(observed(change.inverse, "rabbitmq\trabbitmq\t400\t/a\n"))
+    assert [action.argv[1:3] for action in back.actions] == [("--no-dereference", "root:rabbitmq"), ("644", "--")]
+    assert step.key == "access:/a"
+
+
+def test_an_older_inverse_of_rights_wins_over_a_newer():
+    older, newer = Access(rights()[:1]), Access(rights("other"))
+    assert older.absorb(newer).rights == (rights()[0], rights()[1])
