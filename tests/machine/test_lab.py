@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from lab import network
 from lab.laboratory import sweep
 from lab.machines import TIMED_OUT, groups
 from lab.mirror import SWAPPED, Fault, Stock, own
@@ -107,19 +110,37 @@ def test_a_command_is_ended_at_its_deadline_or_by_a_kill(boot):
         assert machine.run("pgrep", "-fx", "sleep 12345").exit_code == (1 if kill_all else 0)
 
 
-def test_the_machine_of_a_session_that_died_is_swept_away(lab):
+@pytest.fixture
+def apart(lab):
+    """Return a lab's folder whose machines no other session sees: any that begins beside this test sweeps its own."""
+    home = lab.folder / "apart"
+    folder = home / lab.folder.name
+    folder.mkdir(parents=True)
+    for shared in lab.folder.iterdir():
+        if shared.name not in ("machines", home.name):
+            (folder / shared.name).symlink_to(shared)
+    yield folder
+    shutil.rmtree(home)
+
+
+def test_the_machine_of_a_session_that_died_is_swept_away(apart):
     script = "import time; from lab.laboratory import Lab; print(Lab().machine().name, flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", script], cwd=TESTS, stdout=subprocess.PIPE, text=True) as session:
+    its = {**os.environ, "XDG_CACHE_HOME": str(apart.parent)}
+    argv = (sys.executable, "-c", script)
+    with subprocess.Popen(argv, cwd=TESTS, env=its, stdout=subprocess.PIPE, text=True) as session:
         name = session.stdout.readline().strip()
         session.kill()
-    left = lab.folder / "machines" / name
+    left = apart / "machines" / name
     keeper = json.loads((left / "state.json").read_text())["keeper"]
     assert started(keeper)
-    sweep(lab.folder)
+    sweep(apart)
     assert not left.exists()
     assert started(keeper) is None
-    assert name not in subprocess.check_output(["ip", "netns"], text=True)
-    assert not any(group.exists() for group in groups(name))
+    number = network.claim(int(name.removeprefix("t-")), apart / "networks")
+    if number is not None:  # else another session has a machine of this name by now
+        assert name not in subprocess.check_output(["ip", "netns"], text=True).split()
+        assert not any(group.exists() for group in groups(name))
+        number.free()
 
 
 def test_a_layer_is_built_once_and_lies_below_others(lab, boot):
