@@ -19,6 +19,7 @@ from rmqsetup.doctor import examine
 from rmqsetup.finding import Severity
 from rmqsetup.host import NOT_FOUND, Result
 from rmqsetup.hosts.replay import ReplayHost
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.probes.address import find_layout
 from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.epmd import Registered
@@ -524,3 +525,24 @@ def test_no_check_breaks_on_any_recorded_machine(folder):
     wires.known, wires.node = UnreachableError("nobody answers"), UnreachableError("nobody answers")
     found = examine(Scene(host, find_layout(host, "/home/plain"), wires, NOW), catalogue())
     assert [finding for finding in found.findings if finding.severity is Severity.CRASH] == []
+
+
+@pytest.mark.parametrize(("present", "found"), [("3.12.14", ["RMQ-016"]), ("4.1.2", [])])
+def test_what_dnf_would_do_to_a_broker_that_is_not_held(present, found):
+    """Its lists are asked, which are there; a broker that is held costs no question."""
+
+    class Loose(Bystander):
+        def run(self, command, listener=None):
+            if command.argv[0] == "dnf":
+                return Result(command, 0, "rabbitmq-server\t4.2.9-1.el8\tmirror\n", "")
+            answer = super().run(command, listener)
+            if command.argv[:2] == ("rpm", "-qa"):
+                return dataclasses.replace(answer, stdout=answer.stdout.replace("4.2.8", present))
+            return answer
+
+        def read(self, path):
+            return None if path.startswith("/etc/dnf/") else super().read(path)
+
+    host = Loose(MACHINES / "rocky-9-from-a-mirror")
+    seen = Scene(host, SYSTEM, Wires(), NOW)
+    assert [each.check for check in catalogue() if check.id == "RMQ-016" for each in check.judge(seen)] == found

@@ -79,7 +79,7 @@ def partitions(scene: Scene) -> Iterator[Diagnosis]:
             f"the cluster is partitioned: {', '.join(apart)} went another way",
             evidence=tuple(filter(None, (shown, strategy))),
             cause="the nodes lost sight of each other, and each side went on for itself",
-            hint="put the network right, decide which side is right, and restart the nodes of the other",
+            hint="mend the network, decide which side is right, restart the nodes of the other, and then its own",
             links=(f"{DOCS}/partitions",),
         )
 

@@ -245,7 +245,7 @@ def _required(described: str) -> tuple[str, ...]:
 
 
 CHECKS = (
-    Check("RMQ-122", "Plugins are of this release", of_this_release, explains=DOWN),
+    Check("RMQ-122", "Plugins are of this release", of_this_release, explains=(*DOWN, "RMQ-124")),
     Check("RMQ-124", "Plugins that are enabled run", started),
     Check("RMQ-125", "Those who are asked about logins are there", backends),
     Check("RMQ-120", "Plugins that other programs rely on are enabled", relied_on),
