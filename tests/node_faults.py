@@ -85,10 +85,10 @@ def named_by_chance(machine, _):
     machine.lose("/run/systemd/container")
 
 
-def few_files(machine, wires):
-    answers(wires, os__getpid=list(b"77"))
-    machine.put("/proc/77/limits", "Max open files            100                  100                  files\n")
-    machine.folders["/proc/77/fd"] = [str(number) for number in range(90)]
+def few_files(machine, _):
+    pid = next(path.split("/")[2] for path in machine.files if re.fullmatch(r"/proc/\d+/limits", path))
+    machine.put(f"/proc/{pid}/limits", "Max open files            100                  100                  files\n")
+    machine.folders[f"/proc/{pid}/fd"] = [str(number) for number in range(90)]
 
 
 def system_info(wires, **told):
@@ -221,5 +221,14 @@ NODES = {
         ra_directory__list_registered=[(Atom("%2F_orders"), b"X"), (Atom("%2F_bills"), b"Y")],
         erlang__registered=[Atom("rabbit"), Atom("%2F_orders")],
     ),
+    "RMQ-127": lambda _, wires: answers(
+        wires,
+        application__get_env=(Atom("ok"), [Atom("rabbit_auth_backend_internal")]),
+        rabbit_auth_backend_internal__all_users=[],
+    ),
+    "RMQ-128": lambda _, wires: cluster(
+        wires, rabbit_alarm__get_alarms=[((Atom("resource_limit"), Atom("memory"), OTHERS[0]), [])]
+    ),
+    "RMQ-129": lambda _, wires: said(wires, version="3.13.7"),
 }
 """For every check of these subjects, what puts its fault into the recorded machine."""

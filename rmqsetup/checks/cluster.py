@@ -102,6 +102,23 @@ def members(scene: Scene) -> Iterator[Diagnosis]:
     )
 
 
+def alarms(scene: Scene) -> Iterator[Diagnosis]:
+    """No alarm is in effect on another member: it blocks who publishes here as well."""
+    answer = scene.ask("rabbit_alarm", "get_alarms") if scene.runs else None
+    what = [each[0] for each in answer if isinstance(each, tuple) and each] if isinstance(answer, list) else []
+    found = [each for each in what if isinstance(each, tuple) and len(each) == 3]
+    others = [(text(each[1]), text(each[2])) for each in found if text(each[2]) != scene.address.name]
+    if others:
+        told = ", ".join(f"{resource} on {name}" for resource, name in others[:3])
+        yield error(
+            "RMQ-128",
+            f"an alarm of another member blocks publishers here as well: {told}",
+            evidence=(f"rabbit_alarm:get_alarms() says {told}",),
+            hint=f"look at {others[0][1].partition('@')[2]}: rmqsetup doctor there says more",
+            links=(f"{DOCS}/alarms#cluster-wide",),
+        )
+
+
 def quorum(scene: Scene) -> Iterator[Diagnosis]:
     """Every quorum queue and stream keeps its majority when one more node stops. Asked of clusters only."""
     critical = [queue for queue in _critical(scene) if not queue.lost]
@@ -268,6 +285,7 @@ CHECKS = (
         explains=(MEMBERS_DOWN, NO_MAJORITY, "RMQ-090"),
     ),
     Check(MEMBERS_DOWN, "Every member of the cluster runs", members, explains=(NO_MAJORITY, "RMQ-090")),
+    Check("RMQ-128", "No other member blocks publishers", alarms),
     Check(NO_MAJORITY, "Every replicated queue has its majority", majority),
     Check("RMQ-090", "Quorum queues can lose a node", quorum),
     Check("RMQ-103", "All members are of one release", releases),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -222,6 +220,9 @@ def _wanted(scene: Scene, name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _zipped(scene: Scene, path: str, name: str) -> str:
+    import io
+    import zipfile
+
     state = scene.file(path)
     try:
         with zipfile.ZipFile(io.BytesIO((state.content if state else b"") or b"")) as archive:

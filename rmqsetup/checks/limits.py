@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rmqsetup.checks import DOCS, Check, Diagnosis, warning
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.terms import Atom, Term, text
 
@@ -18,6 +18,9 @@ SMALL = 10
 
 RESERVE = 200_000_000
 """Bytes above the limit of free disk space that a busy broker writes in a second or two."""
+
+FEW = 10
+"""Files fewer than these are opened and closed all the time: with no more left, none is left."""
 
 MOST = 200
 """How many limits of virtual hosts and users are compared with what there is: each costs a question."""
@@ -46,7 +49,7 @@ class Level:
     @property
     def near(self) -> bool:
         """Whether the limit is reached, or is going to be."""
-        return self.limit > 0 and (self.reached or (self.limit >= SMALL and self.used >= NEAR * self.limit))
+        return self.reached or (self.limit >= SMALL and self.used >= NEAR * self.limit)
 
     def __str__(self) -> str:
         """Return what is used of the limit."""
@@ -55,13 +58,14 @@ class Level:
 
 def files(scene: Scene) -> Iterator[Diagnosis]:
     """The node has files and sockets left to open: each connection takes one, and without one none is taken."""
-    pid = _pid(scene) if scene.runs else ""
+    pid = _pid(scene)
     rows = [line.split() for line in scene.text(f"/proc/{pid}/limits").splitlines()] if pid else []
     limit = next((row[3] for row in rows if row[:3] == ["Max", "open", "files"]), "")
     used = len(scene.names(f"/proc/{pid}/fd")) if limit.isdigit() else 0
     level = Level("open files and sockets", used, int(limit)) if limit.isdigit() else None
     if level and used and level.near:
-        yield warning(
+        none_left = level.limit - used < FEW
+        yield (error if none_left else warning)(
             "RMQ-108",
             f"the node has opened {used:,} of the {level.limit:,} files and sockets that it may",
             evidence=(f"/proc/{pid}/fd: {used:,}", f"/proc/{pid}/limits: Max open files {level.limit:,}"),
@@ -169,12 +173,15 @@ def _ceilings(scene: Scene) -> Iterator[tuple[str, str]]:
 
 
 def _pid(scene: Scene) -> str:
+    """Return the process of the node, by its service: one that has no socket left cannot be asked."""
+    if scene.unit is not None:
+        return str(scene.unit.pid) if scene.unit.pid else ""
     answer = scene.ask("os", "getpid")
     return text(answer) if isinstance(answer, list) else ""
 
 
 def _level(what: str, used: Term | None, limit: Term | None) -> Level | None:
-    return Level(what, used, limit) if isinstance(used, int) and isinstance(limit, int) and limit else None
+    return Level(what, used, limit) if isinstance(used, int) and isinstance(limit, int) and limit >= 0 else None
 
 
 def _levels(scene: Scene) -> Iterator[Level]:
@@ -231,7 +238,7 @@ def _pairs(answer: Term | None) -> list[tuple[Term, Term]]:
 
 
 CHECKS = (
-    Check("RMQ-108", "The node has files and sockets left", files),
+    Check("RMQ-108", "The node has files and sockets left", files, explains=DOWN),
     Check("RMQ-109", "The Erlang machine has room left", machine),
     Check("RMQ-110", "No limit that somebody set is reached", allowed),
     Check("RMQ-111", "The memory is not about to run out", memory),

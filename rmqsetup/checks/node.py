@@ -118,6 +118,20 @@ def reachable(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
+def current(scene: Scene) -> Iterator[Diagnosis]:
+    """The node that runs is of the release that is installed; after an upgrade it is restarted."""
+    running = scene.node.version if scene.node else ""
+    if running and scene.version and running != scene.version:
+        yield warning(
+            "RMQ-129",
+            f"the node that runs is RabbitMQ {running}, and {scene.version} is installed",
+            evidence=(f"rabbit_misc:version() says {running}", f"installed: {scene.server}"),
+            cause="it was upgraded under the node, which finds its own files no more when it needs one",
+            hint="when it may be interrupted: systemctl restart rabbitmq-server",
+            links=(f"{DOCS}/upgrade",),
+        )
+
+
 def maintenance(scene: Scene) -> Iterator[Diagnosis]:
     """The node is not in maintenance mode, in which it takes no connections and gives its queues to others."""
     if not scene.runs:
@@ -241,6 +255,7 @@ CHECKS = (
     Check("RMQ-081", "No alarm blocks publishers", alarms),
     Check("RMQ-083", "The node is not in maintenance mode", maintenance, explains=(LISTENER_CLOSED,)),
     Check(LISTENER_CLOSED, "The node takes connections where it listens", listeners),
+    Check("RMQ-129", "The node is of the installed release", current),
     Check("RMQ-123", "The node listens for clients", reachable),
     Check("RMQ-084", "Every virtual host is up", virtual_hosts),
     Check("RMQ-126", "Every quorum queue runs on this node", queues),

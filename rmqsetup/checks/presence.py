@@ -11,11 +11,11 @@ from rmqsetup.checks.scene import Scene
 
 NONE_HERE = "RMQ-100"
 CONTAINED = """\
-for words in $(grep -als beam.smp /proc/[0-9]*/cmdline); do
+for words in $(grep -als "beam.s""mp" /proc/[0-9]*/cmdline); do
     process=${words%/cmdline}
     told=$(sed -n 's/^NSpid:[[:blank:]]*//p' "$process/status" 2>/dev/null)
     case $told in
-        *[0-9]?[0-9]*) tr '\\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q -e '-s rabbit boot' || continue
+        *[[:blank:]]*) tr '\\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q -e "-s rab""bit boot" || continue
             printf 'process %s\\n' "${process#/proc/}"
             printf 'host %s\\n' "$(cat "$process/root/etc/hostname" 2>/dev/null)"
             cat "$process/cgroup" ;;
@@ -23,7 +23,7 @@ for words in $(grep -als beam.smp /proc/[0-9]*/cmdline); do
 done
 """
 """Nodes in another process namespace than ours: the kernel numbers them twice. What encloses them is in the name of
-their control group, which every user may read."""
+their control group, which every user may read. The words are split, so that no shell with this text looks like one."""
 
 _RUNTIMES = (
     (r"(?:docker[-/])([0-9a-f]{12})[0-9a-f]{52}", "docker", "docker exec -it {id}"),

@@ -115,6 +115,38 @@ def guessed(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
+def somebody(scene: Scene) -> Iterator[Diagnosis]:
+    """There is somebody who can log in, where the node looks into its own users alone.
+
+    A node that was made without a first user, or whose passwords were all cleared, refuses everybody. That may be
+    meant: with certificates (the mechanism EXTERNAL) no password is needed.
+    """
+    backends = scene.environment_of("auth_backends") if scene.runs else None
+    mechanisms = scene.environment_of("auth_mechanisms")
+    listed = scene.ask("rabbit_auth_backend_internal", "all_users")
+    if backends != [Atom("rabbit_auth_backend_internal")] or not isinstance(listed, list):
+        return
+    by_certificate = isinstance(mechanisms, list) and Atom("EXTERNAL") in mechanisms
+    without = [text(record[1]) for record in listed if isinstance(record, tuple) and record[2:3] == (b"",)]
+    if not listed:
+        yield info(
+            "RMQ-127",
+            "nobody can log in: the node has no user",
+            evidence=("rabbit_auth_backend_internal:all_users() says []",),
+            hint="rabbitmqctl add_user NAME, which asks for the password; then rabbitmqctl set_permissions NAME",
+            links=(f"{DOCS}/access-control",),
+        )
+    elif without and not by_certificate:
+        yield info(
+            "RMQ-127",
+            f"users have no password, and cannot log in: {', '.join(without[:3])}{' …' if len(without) > 3 else ''}",
+            evidence=(f"rabbit_auth_backend_internal:all_users() has no hash for {without[0]}",),
+            cause="it was cleared (rabbitmqctl clear_password), or the user was imported without one",
+            hint=f"rabbitmqctl change_password {without[0]}, which asks for the new one",
+            links=(f"{DOCS}/access-control",),
+        )
+
+
 def configured(scene: Scene) -> Iterator[Diagnosis]:
     """No password that is guessed first stands in the configuration as that of the first user.
 
@@ -178,6 +210,7 @@ def _user(record: Term) -> User | None:
 CHECKS = (
     Check("RMQ-085", "guest is not open to the network", guest),
     Check("RMQ-105", "No user of the network has a password that is guessed first", guessed),
+    Check("RMQ-127", "Somebody can log in", somebody),
     Check("RMQ-106", "No password that is guessed first is configured", configured),
     Check("RMQ-107", "Passwords in the configuration are not open to everybody", shown),
 )

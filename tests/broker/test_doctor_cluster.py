@@ -99,6 +99,9 @@ def test_a_healthy_cluster_and_its_partitions():
             becomes(made, {}, number)
         if int(made.version.split(".")[0]) < 4:
             mirrored(made)
+        with faults.alarm(made):
+            becomes(made, {"RMQ-081": set()})
+            becomes(made, {"RMQ-128": set()}, 1)
         with alone(made):
             becomes(made, {"RMQ-101": {"RMQ-080"}})
         for number in range(3):

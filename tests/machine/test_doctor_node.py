@@ -71,6 +71,14 @@ FAULTS = (
         "rabbitmqctl -q set_disk_free_limit 50MB; sleep 1",
     ),
     Fault(
+        "files nearly all open",
+        "RMQ-108",
+        f"n=$(awk '/open files/ {{ print int($4 * 0.85) }}' /proc/{PROCESS}/limits); rabbitmqctl -q eval "
+        '"register(hog, spawn(fun() -> [file:open(\\"/dev/null\\", [read, raw]) || _ <- lists:seq(1, $n)], '
+        'receive stop -> ok end end))." >/dev/null; sleep 1',
+        evaluated("hog ! stop"),
+    ),
+    Fault(
         "less memory than the node believes in",
         "RMQ-113",
         "systemctl set-property --runtime rabbitmq-server MemoryMax=2G",
@@ -111,6 +119,12 @@ FAULTS = (
         "RMQ-126",
         f"{QUEUE}; {evaluated(f'ra:stop_server(quorum_queues, {SERVER})')}",
         f"{evaluated(f'ra:restart_server(quorum_queues, {SERVER})')}; sleep 1; rabbitmqctl -q delete_queue orders",
+    ),
+    Fault(
+        "upgraded under the node",
+        "RMQ-129",
+        "cd /usr/lib/rabbitmq/lib && ln -s rabbitmq_server-4.0.5 rabbitmq_server-4.0.9",
+        "rm /usr/lib/rabbitmq/lib/rabbitmq_server-4.0.9",
     ),
     Fault("maintenance mode", "RMQ-083", "rabbitmq-upgrade -q drain", "rabbitmq-upgrade -q revive"),
     Fault("process stopped", "RMQ-080", f"kill -STOP {PROCESS}", f"kill -CONT {PROCESS}; sleep 1"),
