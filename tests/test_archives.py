@@ -123,7 +123,7 @@ def test_the_named_archive_with_the_erlang_that_is_here(shelf):
     assert (found.source, found.rabbitmq, found.erlang, found.erl) == ("archive", "4.2.9", "27.3.4", "/usr/local/bin")
     assert [archive.path for archive in found.archives] == [str(shelf / "r.tar.xz")]
     assert found.packages == ()
-    assert found.key.fingerprint == key("team")
+    assert [each.fingerprint for each in found.keys] == [key("team")]
     assert "Erlang 27.3.4 is in /usr/local/bin already" in found.reasons
 
 

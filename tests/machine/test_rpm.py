@@ -70,6 +70,26 @@ def test_from_a_mirror_to_a_message_and_back(start_rpm, tool, flavour):
     assert machine.exists("/var/lib/rabbitmq/.erlang.cookie"), "data are kept"
 
 
+@pytest.mark.parametrize("flavour", ["el10", "leap16"])
+def test_upstreams_two_keys_for_packages_and_indices_once_somebody_has_checked_them(start_rpm, tool, flavour):
+    team = start_rpm(flavour, over=tool.layers())
+    machine, trust = team.machine, team.stock.trust
+    with_unit(machine)
+    before = team.snapshot()
+    machine.write("/root/keys.asc", trust.good.armored + trust.repository.armored)
+    source = ("--source", "team", "--key", "/root/keys.asc", "--fingerprint")
+    both = f"{trust.good.fingerprint},{trust.repository.fingerprint}"
+    (one,) = envelope(machine, "install", *BARE, *source, trust.good.fingerprint, code=5)["errors"]
+    assert "not signed by the key" in one["message"], "indices are signed by the other one"
+    restored(before, team)
+    rmqsetup(machine, "install", *BARE, *source, both)
+    assert versions(machine, SERVER, "erlang") == {SERVER: rpms.NOW[0], "erlang": rpms.NOW[1]}
+    assert "nothing to do" in rmqsetup(machine, "install", *BARE, *source, both).stdout.lower()
+    rmqsetup(machine, "uninstall", "--yes")
+    machine.run("rm", "/root/keys.asc")
+    restored(before, team)
+
+
 @pytest.mark.parametrize("flavour", ["fedora43", "leap16"])
 def test_the_script_ends_where_install_ends_and_again_changes_nothing(start_rpm, tool, flavour):
     team = start_rpm(flavour, one_key=True, over=tool.layers())
