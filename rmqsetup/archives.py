@@ -18,6 +18,7 @@ from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
+from rmqsetup.managers.sources import find
 from rmqsetup.recipe import Request
 from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
@@ -86,7 +87,8 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     erlangs = _erlangs(case)
     pair = pairing.choose(request, servers, tuple(each.version for each in erlangs))
     if not pair.rabbitmq:
-        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=_erlang_hint(pair.hint, erlangs))
+        hint = pair.hint if erlangs else _without_erlang(case)
+        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
     version = upstream(pair.rabbitmq)
     reasons = (guard.passed(here, version, catalog),) if here else ()
     server = given or (None if here == version else _published(case, version, trusted))
@@ -326,10 +328,11 @@ def _fetched(erlang: Erlang, case: _Case) -> Erlang:
     return replace(erlang, archive=proven, offer=None)
 
 
-def _erlang_hint(hint: str, erlangs: tuple[Erlang, ...]) -> str:
-    if erlangs:
-        return hint
-    return "name one that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256"
+def _without_erlang(case: _Case) -> str:
+    own, manager = "name one that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256", ""
+    if find(case.facts.manager):
+        manager = case.facts.manager.replace("apt", "apt-get")
+    return f"{own}; or install one first ({manager} install erlang), which is then used" if manager else own
 
 
 def _told(erlang: Erlang) -> str:
