@@ -207,7 +207,7 @@ NODES = {
     "RMQ-114": enclosed,
     "RMQ-115": named_by_chance,
     "RMQ-116": stale_job(JOB.partition("now")[0]),
-    "RMQ-117": lambda machine, _: mac(machine, erlang="29.0"),
+    "RMQ-117": lambda machine, _: mac(machine, erlang="25.3.2"),
     "RMQ-118": off_path,
     "RMQ-119": ports,
     "RMQ-120": relied_on,

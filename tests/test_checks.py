@@ -423,6 +423,30 @@ def test_a_mac_whose_job_runs_is_fine():
     assert found == []
 
 
+def test_an_erlang_that_was_taken_from_under_homebrews_rabbitmq():
+    machine = Plain()
+    mac(machine)
+    machine.folders["/opt/homebrew/Cellar"] = ["rabbitmq"]
+    (found,) = (each for check in catalogue() if check.id == "RMQ-117" for each in check.judge(scene(machine)))
+    assert (found.severity, found.hint) == (Severity.ERROR, "/opt/homebrew/bin/brew install erlang@28")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("macos-15-macports", ["RMQ-119"]),
+        ("macos-26-arm64", ["RMQ-100"]),
+        ("macos-14-arm64-installed", ["RMQ-118"]),
+        ("rocky-9-bare", ["RMQ-100"]),
+    ],
+)
+def test_what_is_said_of_recorded_machines(name, found):
+    host, wires = Bystander(MACHINES / name), Wires()
+    wires.known, wires.node = UnreachableError("nobody answers"), UnreachableError("nobody answers")
+    seen = examine(Scene(host, find_layout(host, "/home/plain"), wires, NOW), catalogue())
+    assert [each.check for each in seen.findings] == found
+
+
 @pytest.mark.parametrize(
     ("job", "severity", "words"),
     [

@@ -139,20 +139,23 @@ def of_this_release(scene: Scene) -> Iterator[Diagnosis]:
     """Plugins that are enabled say themselves that they are for this release; others keep the node from starting."""
     release = scene.version
     for name in _enabled(scene) if release else ():
-        for path, wanted in _wanted(scene, name):
-            if wanted and not any(series(each) == series(release) and _since(release, each) for each in wanted):
-                yield error(
-                    "RMQ-122",
-                    f"the plugin {name} is for another RabbitMQ than {release}: {', '.join(wanted)}",
-                    evidence=(f"{path}: broker_version_requirements {', '.join(wanted)}",),
-                    cause="it was left over from before an upgrade, or fetched for another series",
-                    hint=f"fetch the one for {series(release)}, or: rabbitmq-plugins disable --offline {name}",
-                    links=(f"{DOCS}/plugins#plugin-compatibility",),
-                )
+        copies = tuple(_wanted(scene, name))
+        if not copies or any(_fits(release, wanted) for _, wanted in copies):
+            continue
+        path, wanted = copies[-1]
+        yield error(
+            "RMQ-122",
+            f"the plugin {name} is for another RabbitMQ than {release}: {', '.join(wanted)}",
+            evidence=(f"{path}: broker_version_requirements {', '.join(wanted)}",),
+            cause="it was left over from before an upgrade, or fetched for another series",
+            hint=f"fetch the one for {series(release)}, or: rabbitmq-plugins disable --offline {name}",
+            links=(f"{DOCS}/plugins#plugin-compatibility",),
+        )
 
 
-def _since(release: str, first: str) -> bool:
-    return Version(release) >= Version(first)
+def _fits(release: str, wanted: tuple[str, ...]) -> bool:
+    """Tell whether a release is of a series that a plugin names, from the named release on, or it names none."""
+    return not wanted or any(series(each) == series(release) and Version(release) >= Version(each) for each in wanted)
 
 
 def _enabled(scene: Scene) -> tuple[str, ...]:
@@ -212,9 +215,11 @@ def _places(scene: Scene, name: str) -> Iterator[str]:
 
 
 def _wanted(scene: Scene, name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each file or folder of a plugin that is none of the release's own, with the releases that it is for."""
+    """Yield each file or folder of a plugin, with the releases that it is for; the release's own are for it."""
     for path in _places(scene, name):
-        if not path.endswith(f"/{name}-{scene.version}"):
+        if path.endswith(f"/{name}-{scene.version}"):
+            yield path, ()
+        else:
             described = _zipped(scene, path, name) if path.endswith(".ez") else scene.text(f"{path}/ebin/{name}.app")
             yield path, _required(described)
 

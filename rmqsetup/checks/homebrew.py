@@ -50,19 +50,32 @@ def service(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def pair(scene: Scene) -> Iterator[Diagnosis]:
-    """The Erlang that came with Homebrew's formula fits its RabbitMQ."""
+    """The Erlang that Homebrew's RabbitMQ needs is there, and not too old for it.
+
+    What its formula names is newer than RabbitMQ's own table at times, and works.
+    """
     brew = scene.facts.homebrew if scene.layout.manager == "brew" else None
     keg = brew.keg(scene.layout.server) if brew else None
-    if keg is None or not keg.erlang_version:
+    if brew is None or keg is None or not keg.erlang:
         return
-    judged = load().judge_pair(keg.version, keg.erlang_version)
-    if judged.fit not in (Fit.FITS, Fit.UNKNOWN):
+    erlang, program = brew.keg(keg.erlang), f"{scene.layout.prefix}/bin/brew"
+    judged = load().judge_pair(keg.version, erlang.version) if erlang else None
+    if erlang is None or judged is None:
+        yield error(
+            "RMQ-117",
+            f"the Erlang of Homebrew's RabbitMQ is gone: {keg.erlang}",
+            evidence=(f"{scene.layout.prefix}/Cellar has no {keg.erlang}",),
+            cause="it was removed by force, as nothing else takes it from under RabbitMQ",
+            hint=f"{program} install {keg.erlang}",
+            links=(f"{DOCS}/which-erlang",),
+        )
+    elif judged.fit in (Fit.TOO_OLD, Fit.KNOWN_BAD):
         yield (warning if judged.boots else error)(
             "RMQ-117",
-            f"Homebrew's RabbitMQ {keg.version} has an Erlang that does not fit: {keg.erlang_version}",
-            evidence=(f"{scene.layout.prefix}/Cellar: {keg.erlang} {keg.erlang_version}",),
+            f"Homebrew's RabbitMQ {keg.version} has an Erlang that does not fit: {erlang.version}",
+            evidence=(f"{scene.layout.prefix}/Cellar: {keg.erlang} {erlang.version}",),
             cause=judged.reason,
-            hint=f"{scene.layout.prefix}/bin/brew upgrade {scene.layout.server} {keg.erlang}",
+            hint=f"{program} upgrade {scene.layout.server} {keg.erlang}",
             links=(f"{DOCS}/which-erlang",),
         )
 
@@ -114,7 +127,7 @@ def _look(scene: Scene, command: Command) -> Result:
 
 CHECKS = (
     Check("RMQ-116", "The job that Homebrew registered runs", service, explains=DOWN),
-    Check("RMQ-117", "Homebrew's Erlang fits its RabbitMQ", pair, explains=DOWN),
+    Check("RMQ-117", "Homebrew's RabbitMQ has its Erlang", pair, explains=DOWN),
     Check("RMQ-118", "Homebrew's programs are found", programs),
     Check("RMQ-119", "The broker is not the one of MacPorts", macports),
 )

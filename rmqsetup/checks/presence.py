@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rmqsetup.checks import DOCS, Check, Diagnosis, info
 from rmqsetup.checks.scene import Scene
+from rmqsetup.managers import State
 
 NONE_HERE = "RMQ-100"
 CONTAINED = """\
@@ -51,15 +52,18 @@ class Enclosed:
 
 def installed(scene: Scene) -> Iterator[Diagnosis]:
     """A RabbitMQ is installed here. Without one, only what would stand in the way of installing it is looked at."""
-    strays = any(each.name == "rabbitmq" for each in scene.facts.strays)
-    if scene.installed or scene.server or strays or scene.is_registered or _is_below(scene) or _enclosed(scene):
+    facts = scene.facts
+    elsewhere = any(each.name == "rabbitmq" for each in facts.strays) or scene.is_registered or _enclosed(scene)
+    package = facts.package("rabbitmq-server")
+    packaged = package is not None and package.state is not State.CONFIGURATION
+    if packaged or scene.installed or scene.server or _is_below(scene) or elsewhere:
         return
-    known = sorted({scene.layout.config, scene.layout.data} & set(scene.facts.directories))
+    known = sorted({scene.layout.config, scene.layout.data} & set(facts.directories))
     left = f"; {', '.join(known)} from an earlier one is still there" if known else ""
     yield info(
         NONE_HERE,
         "no RabbitMQ is installed on this machine",
-        evidence=(f"{scene.facts.manager or 'no package manager'} has no {scene.layout.server} here{left}",),
+        evidence=(f"{facts.manager or 'no package manager'} has no {scene.layout.server} here{left}",),
         hint="rmqsetup install",
     )
 
