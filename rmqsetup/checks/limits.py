@@ -57,7 +57,10 @@ class Level:
 
 
 def files(scene: Scene) -> Iterator[Diagnosis]:
-    """The node has files and sockets left to open: each connection takes one, and without one none is taken."""
+    """The node has files and sockets left to open: each connection takes one, and without one none is taken.
+
+    It speaks from four fifths of the limit on.
+    """
     pid = _pid(scene)
     rows = [line.split() for line in scene.text(f"/proc/{pid}/limits").splitlines()] if pid else []
     limit = next((row[3] for row in rows if row[:3] == ["Max", "open", "files"]), "")
@@ -77,7 +80,10 @@ def files(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def machine(scene: Scene) -> Iterator[Diagnosis]:
-    """The Erlang machine has processes, ports and atoms left; without it ends, and the broker with it."""
+    """The Erlang machine has processes, ports and atoms left; without it ends, and the broker with it.
+
+    It speaks from four fifths of a limit on.
+    """
     for what, used, limit, variable in SIZES if scene.runs else ():
         pair = (scene.ask("erlang", "system_info", Atom(name)) for name in (used, limit))
         level = _level(f"Erlang's {what}", *pair)
@@ -92,7 +98,11 @@ def machine(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def allowed(scene: Scene) -> Iterator[Diagnosis]:
-    """No limit of connections, channels or queues that somebody set is reached, or soon to be."""
+    """No limit of connections, channels or queues that somebody set is reached, or soon to be.
+
+    Soon is from four fifths on, of limits that are not tiny. Limits are those of virtual hosts and users, and
+    `connection_max`, `channel_max_per_node`, `vhost_max` and `cluster_queue_limit` of the node.
+    """
     full = [level for level in _levels(scene) if level.near] if scene.runs else []
     if full:
         reached = [level for level in full if level.reached]
@@ -109,7 +119,10 @@ def allowed(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def memory(scene: Scene) -> Iterator[Diagnosis]:
-    """The node is not about to reach the memory at which it blocks publishers."""
+    """The node is not about to reach the memory at which it blocks publishers.
+
+    It speaks from four fifths of that on; where it is reached the alarm does.
+    """
     status = scene.node
     if status is None or "memory" in status.alarms:
         return
@@ -125,7 +138,10 @@ def memory(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def disk(scene: Scene) -> Iterator[Diagnosis]:
-    """The disk is not about to reach the free space below which the node blocks publishers."""
+    """The disk is not about to reach the free space below which the node blocks publishers.
+
+    It speaks from a quarter, or 200 MB, above the limit: a busy broker writes as much in a second or two.
+    """
     status = scene.node
     if status is None or "disk" in status.alarms or None in (status.disk_free, status.disk_free_limit):
         return
