@@ -72,7 +72,7 @@ def partitions(scene: Scene) -> Iterator[Diagnosis]:
     if apart:
         handling = scene.environment_of("cluster_partition_handling")
         says = f"rabbit_node_monitor:partitions() says {', '.join(told)}"
-        shown = says if told else f"{', '.join(seen)} runs, and is not among the running members of this node"
+        shown = says if told else f"running, and not among the members that this node sees running: {', '.join(seen)}"
         strategy = f"cluster_partition_handling is {handling.name}" if isinstance(handling, Atom) else ""
         yield error(
             PARTITIONED,

@@ -18,14 +18,11 @@ PORTS = {
     "15671": "rabbitmq_management",
     "15692": "rabbitmq_prometheus",
     "15691": "rabbitmq_prometheus",
-    "61613": "rabbitmq_stomp",
-    "1883": "rabbitmq_mqtt",
-    "8883": "rabbitmq_mqtt",
     "5552": "rabbitmq_stream",
     "15674": "rabbitmq_web_stomp",
     "15675": "rabbitmq_web_mqtt",
 }
-"""Which plugin listens where, unless it is told otherwise."""
+"""Which plugin listens where, unless it is told otherwise; ports that other brokers have as well are left out."""
 
 KEYS = ("management.", "prometheus.", "stomp.", "mqtt.", "stream.")
 """How settings of plugins begin; the plugin is `rabbitmq_` and the word."""
