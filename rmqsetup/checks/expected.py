@@ -10,7 +10,7 @@ from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, info, warning
 from rmqsetup.checks.plugins import folders, read
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.consult import ConsultError, consult
-from rmqsetup.probes.terms import UNDEFINED, Atom, Term, text
+from rmqsetup.probes.terms import UNDEFINED, Atom, Term, atoms, text
 from rmqsetup.version import Version, series
 
 PORTS = {
@@ -113,12 +113,11 @@ def started(scene: Scene) -> Iterator[Diagnosis]:
 
 def backends(scene: Scene) -> Iterator[Diagnosis]:
     """Whoever is to say who may log in is there: each of `auth_backends` comes with a plugin that is enabled."""
-    configured = scene.environment_of("auth_backends") if scene.runs else None
-    names = [name for each in configured for name in _atoms(each)] if isinstance(configured, list) else []
-    for name in dict.fromkeys(names):
+    names = tuple(dict.fromkeys(atoms(scene.environment_of("auth_backends")))) if scene.runs else ()
+    for name in names:
         if scene.ask("application", "get_application", Atom(name)) == UNDEFINED:
             plugin = name.replace("rabbit_", "rabbitmq_", 1)
-            alone = len(set(names)) == 1
+            alone = len(names) == 1
             yield (error if alone else warning)(
                 "RMQ-125",
                 f"{'nobody' if alone else 'not everybody'} can log in: {name} is to be asked, and is not there",
@@ -192,15 +191,6 @@ def _is_ours(scene: Scene, host: str) -> bool:
     return (
         bool(re.fullmatch(r"[\d.]+|[0-9a-f:]*:[0-9a-f:]*", bare)) and bool(scene.addresses) and scene.has_address(bare)
     )
-
-
-def _atoms(term: Term) -> Iterator[str]:
-    """Yield the modules of an entry: one for all, or two of which the second may be a list."""
-    if isinstance(term, Atom):
-        yield term.name
-    elif isinstance(term, (tuple, list)):
-        for each in term:
-            yield from _atoms(each)
 
 
 def _places(scene: Scene, name: str) -> Iterator[str]:

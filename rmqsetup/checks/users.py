@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from rmqsetup.checks import DOCS, Check, Diagnosis, info, warning
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.node import ANY, NodeListener
-from rmqsetup.probes.terms import Atom, Term, text
+from rmqsetup.probes.terms import Atom, Term, atoms, text
 
 GUEST = "guest"
+INTERNAL = "rabbit_auth_backend_internal"
 GUESSED = (
     *(
         "guest",
@@ -100,6 +101,9 @@ def guessed(scene: Scene) -> Iterator[Diagnosis]:
     them is written anywhere.
     """
     open_to = _open(scene)
+    asked = tuple(atoms(scene.environment_of("auth_backends"))) if open_to else ()
+    if asked and INTERNAL not in asked:
+        return
     loopback = scene.environment_of("loopback_users") if open_to else None
     bound = {text(name) for name in loopback if isinstance(name, bytes)} if isinstance(loopback, list) else set()
     weak = [(user, user.weakness) for user in _users(scene) if user.name not in {*bound, GUEST}] if open_to else []
@@ -123,8 +127,8 @@ def somebody(scene: Scene) -> Iterator[Diagnosis]:
     """
     backends = scene.environment_of("auth_backends") if scene.runs else None
     mechanisms = scene.environment_of("auth_mechanisms")
-    listed = scene.ask("rabbit_auth_backend_internal", "all_users")
-    if backends != [Atom("rabbit_auth_backend_internal")] or not isinstance(listed, list):
+    listed = scene.ask(INTERNAL, "all_users")
+    if backends != [Atom(INTERNAL)] or not isinstance(listed, list):
         return
     by_certificate = isinstance(mechanisms, list) and Atom("EXTERNAL") in mechanisms
     without = [text(record[1]) for record in listed if isinstance(record, tuple) and record[2:3] == (b"",)]
@@ -192,7 +196,7 @@ def _is_public(address: str) -> bool:
 
 
 def _users(scene: Scene) -> tuple[User, ...]:
-    answer = scene.ask("rabbit_auth_backend_internal", "all_users")
+    answer = scene.ask(INTERNAL, "all_users")
     found = (_user(record) for record in answer[:MOST]) if isinstance(answer, list) else ()
     return tuple(user for user in found if user)
 
