@@ -74,8 +74,8 @@ FAULTS = (
         "files nearly all open",
         "RMQ-108",
         f"n=$(awk '/open files/ {{ print int($4 * 0.85) }}' /proc/{PROCESS}/limits); rabbitmqctl -q eval "
-        '"register(hog, spawn(fun() -> [file:open(\\"/dev/null\\", [read, raw]) || _ <- lists:seq(1, $n)], '
-        'receive stop -> ok end end))." >/dev/null; sleep 1',
+        '"S = self(), register(hog, spawn(fun() -> [file:open(\\"/dev/null\\", [read, raw]) || _ <- lists:seq(1, $n)], '
+        'S ! all, receive stop -> ok end end)), receive all -> ok end." >/dev/null',
         evaluated("hog ! stop"),
     ),
     Fault(
