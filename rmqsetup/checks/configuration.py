@@ -8,12 +8,15 @@ from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema
 from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.cures import aside, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
 from rmqsetup.checks.settings import Setting
-from rmqsetup.host import NOT_FOUND
+from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
+from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
 FLAGS = re.compile(
@@ -21,6 +24,10 @@ FLAGS = re.compile(
     r"|P|Q|r|R|s\w+|S\w*|t|T|v|V|W[wie]?|z\w+)[\d:.]*"
 )
 """The emulator's flags that begin with a plus, in OTP 23 to 29 (manual page of erl), a number perhaps joined on."""
+
+
+TRIES = 40
+"""So many of the last lines of a shell script are left out one by one, to find the one that is wrong."""
 
 
 def readable(scene: Scene) -> Iterator[Diagnosis]:
@@ -53,6 +60,7 @@ def syntax(scene: Scene) -> Iterator[Diagnosis]:
                 evidence=(setting.place,),
                 hint=f"write it as key = value, or begin it with #: {setting.file}, line {setting.line}",
                 links=LINKS,
+                fix=without(scene, *(each for each in scene.settings if not each.key)),
             )
             return
 
@@ -74,6 +82,7 @@ def known(scene: Scene) -> Iterator[Diagnosis]:
                 cause="a node does not start with a key that it does not know",
                 hint=(f"{meant} may be meant; else take" if meant else "take") + f" the line out: {_line(setting)}",
                 links=LINKS,
+                fix=without(scene, setting),
             )
 
 
@@ -91,6 +100,7 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
                 cause=f"it has to be {wanted}",
                 hint=f"correct {_line(setting)}",
                 links=LINKS,
+                fix=without(scene, setting),
             )
 
 
@@ -118,6 +128,7 @@ def advanced(scene: Scene) -> Iterator[Diagnosis]:
                 cause=fault,
                 hint=f'correct it; erl -eval \'io:format("~p~n", [file:consult("{path}")]), halt().\' checks it',
                 links=LINKS,
+                fix=_ended(scene, path, state),
             )
 
 
@@ -136,6 +147,7 @@ def environment(scene: Scene) -> Iterator[Diagnosis]:
             evidence=tuple(said[-2:]),
             hint=f"correct it; sh -n {path} checks it",
             links=LINKS,
+            fix=_parsed(scene, path, state.text),
         )
 
 
@@ -152,6 +164,7 @@ def arguments(scene: Scene) -> Iterator[Diagnosis]:
                 evidence=(setting.place,),
                 hint=f"take {wrong} out of {setting.file}, line {setting.line}",
                 links=LINKS,
+                fix=without(scene, setting),
             )
 
 
@@ -159,7 +172,7 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
     """The definitions that are imported at boot are there, readable, and JSON."""
     for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
         path = scene.setting(key)
-        place = next((each.place for each in reversed(scene.settings) if each.key == key), "")
+        named = tuple(each for each in scene.settings if each.key == key)
         if not path.startswith("/") or scene.names(path):
             continue
         state = scene.file(path)
@@ -170,9 +183,10 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
             yield error(
                 "RMQ-077",
                 f"the definitions file {path} {fault.partition(':')[0]}",
-                evidence=(place, f"{path} {fault}"),
+                evidence=(named[-1].place, f"{path} {fault}"),
                 hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks it",
                 links=(f"{DOCS}/definitions",),
+                fix=without(scene, *named),
             )
 
 
@@ -187,6 +201,30 @@ def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
     paths = [f"{folder}/{name}" for folder in folders for name in scene.names(folder) if name.endswith(".schema")]
     found = tuple(mapping for path in paths for mapping in schema.parse(scene.text(path)))
     return found if any(mapping.key == "heartbeat" for mapping in found) else ()
+
+
+def _ended(scene: Scene, path: str, state: FileState) -> tuple[Step, ...]:
+    """Give a file of one Erlang term the full stop that it lacks; one that lacks more is moved aside."""
+    text = f"{state.text.rstrip()}.\n"
+    try:
+        is_whole = isinstance(next(iter(consult(text)), None), list)
+    except ConsultError:
+        is_whole = False
+    if not is_whole:
+        return (aside(scene, path), *scene.started)
+    expect = (sha256(state.content or b""),)
+    return (File(path, text.encode(), state.mode, state.owner, state.group, expect=expect), *scene.started)
+
+
+def _parsed(scene: Scene, path: str, text: str) -> tuple[Step, ...]:
+    """Comment out the one line without which the shell can read the rest, where there is such a line."""
+    lines = text.split("\n")
+    for number, line in tuple(enumerate(lines, start=1))[-TRIES:]:
+        if line.strip() and not line.lstrip().startswith("#"):
+            rest = "\n".join((*lines[: number - 1], f"# {line}", *lines[number:]))
+            if scene.host.run(Command(("sh", "-n"), stdin=rest.encode())).ok:
+                return without(scene, Setting("", "", path, number, line))
+    return ()
 
 
 def _line(setting: Setting) -> str:

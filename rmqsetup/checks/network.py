@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
+from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.launch import wanted_ports
 from rmqsetup.probes import ports
 from rmqsetup.probes.ports import Taken
 from rmqsetup.probes.wire import ProbeError
+from rmqsetup.steps.service import Service
 
 EPMD = ("epmd", "systemd", "init")
 """Who may hold the port of epmd: itself, or systemd for its socket unit."""
@@ -73,6 +75,8 @@ def unregistered(scene: Scene) -> Iterator[Diagnosis]:
         evidence=(f"port {port} is open; epmd on port {scene.address.epmd_port} has no {scene.address.name}",),
         cause="epmd was ended or restarted, or the node has another name than the configuration says",
         hint="start epmd (systemctl start epmd.socket): a node registers again by itself within a few seconds",
+        fix=(Service("systemd", "epmd.socket", enabled=None, if_known=True),),
+        safe=True,
     )
 
 
@@ -112,6 +116,7 @@ def own_addresses(scene: Scene) -> Iterator[Diagnosis]:
                 f"the broker is to listen on {address}, which is no address of this machine",
                 evidence=(setting.place,),
                 hint=f"correct {setting.file}, line {setting.line}; the machine has: {', '.join(scene.addresses[:6])}",
+                fix=without(scene, setting),
                 links=(f"{DOCS}/networking#interfaces",),
             )
 

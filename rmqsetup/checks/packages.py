@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.catalog import load
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, info, warning
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, info, settings, warning
+from rmqsetup.checks.cures import aside, disabled
 from rmqsetup.checks.scene import Scene
 from rmqsetup.facts import InstalledPackage
 from rmqsetup.managers import Manager, State, manager
@@ -133,6 +134,7 @@ def pinned(scene: Scene) -> Iterator[Diagnosis]:
                     f"a preference of apt keeps {names[1].strip()} from being installed or upgraded",
                     evidence=(f"{path}: {' / '.join(line.strip() for line in stanza.strip().splitlines())}",),
                     hint=f"remove that stanza from {path}; apt-cache policy rabbitmq-server then names a candidate",
+                    fix=disabled(settings.matching(path, scene.text(path), stanza)),
                 )
 
 
@@ -149,6 +151,7 @@ def policy(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"{path}: exit 101",),
             cause="images are built with such a policy; on a machine that runs it is left over",
             hint=f"move {path} away, then: systemctl start rabbitmq-server",
+            fix=(aside(scene, path), *scene.started),
         )
 
 

@@ -26,7 +26,9 @@ from rmqsetup.probes.node import ANY, NodeStatus, ask
 from rmqsetup.probes.terms import Term
 from rmqsetup.probes.unit import UnitState, unit_state
 from rmqsetup.probes.wire import Deadline, ProbeError, Wire
+from rmqsetup.steps import Step
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.units import Units
 
 Seen = TypeVar("Seen")
 
@@ -233,11 +235,11 @@ class Scene:
         return next((line.partition("=")[2] for line in lines if line.startswith(f"{name}=")), default)
 
     @once
-    def started(self) -> tuple[Service, ...]:
-        """The step with which a cure ends: the service runs, where there is one that is to."""
+    def started(self) -> tuple[Step, ...]:
+        """The steps with which a cure ends: the service runs, where there is one that is to."""
         if self.unit is None or self.unit.load == "masked" or self.unit.enabled == "disabled":
             return ()
-        return (Service("systemd", self.layout.service, enabled=None),)
+        return (Units(f"{self.layout.service}.service"), Service("systemd", self.layout.service, enabled=None))
 
     # ---- configuration
 

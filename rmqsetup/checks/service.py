@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, SERVICE_FAILS, SERVICE_STOPPED, Check, Diagnosis, error, info, warning
+from rmqsetup.checks.cures import packaged
 from rmqsetup.checks.scene import Scene
 from rmqsetup.launch import LOW
 from rmqsetup.probes import causes, logs
@@ -13,6 +14,7 @@ from rmqsetup.probes.unit import Phase
 from rmqsetup.services import OPEN_FILES
 from rmqsetup.steps.mask import Mask
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.units import Units
 
 FEW = 1024
 """Below this many open files a node runs out of them under the first hundred connections."""
@@ -49,7 +51,7 @@ def failing(scene: Scene) -> Iterator[Diagnosis]:
         cause=unit.meaning,
         hint=remedy or "read /var/log/rabbitmq, and: journalctl -u rabbitmq-server -n 50",
         links=(f"{DOCS}/troubleshooting",),
-        fix=(Service("systemd", scene.layout.service, enabled=None),) if unit.active in ("inactive", "failed") else (),
+        fix=scene.started if unit.active in ("inactive", "failed") else (),
     )
 
 
@@ -67,7 +69,7 @@ def stopped(scene: Scene) -> Iterator[Diagnosis]:
         "the broker's service is stopped",
         evidence=(unit.words,),
         hint="systemctl start rabbitmq-server",
-        fix=(Service("systemd", scene.layout.service, enabled=None),),
+        fix=scene.started,
         safe=True,
     )
 
@@ -121,16 +123,17 @@ def open_files(scene: Scene) -> Iterator[Diagnosis]:
         return
     low, high = min(limits), _limit(found[1]) if found else max(limits)
     change = f"set LimitNOFILE=65536 in a drop-in (systemctl edit rabbitmq-server), then: {RESTART}"
-    links = (f"{DOCS}/networking#open-file-handle-limit",)
+    more: dict[str, object] = {"hint": change, "links": (f"{DOCS}/networking#open-file-handle-limit",)}
+    more |= {"fix": packaged(scene, "LimitNOFILE")}
     if low < LOW:
         tell = error if low < FEW else warning
         evidence = (limits[low], *_drop_ins(scene, "LimitNOFILE"))
         summary = f"the broker may have only {low:.0f} files and sockets open"
-        yield tell("RMQ-005", summary, evidence=evidence, hint=change, links=links)
+        yield tell("RMQ-005", summary, evidence=evidence, **more)
     elif high > 20 * OPEN_FILES:
         evidence = (limits[high], *_drop_ins(scene, "LimitNOFILE"))
         summary = "the limit of open files is needlessly huge"
-        yield warning("RMQ-005", summary, evidence=evidence, hint=change, links=links)
+        yield warning("RMQ-005", summary, evidence=evidence, **more)
 
 
 def _limit(text: str) -> float:
@@ -150,6 +153,7 @@ def memory(scene: Scene) -> Iterator[Diagnosis]:
             evidence=tuple(line for name in tight for line in _drop_ins(scene, name) or (f"{name}={values[name]}",)),
             cause="the node is killed, or its memory refused, while it boots or soon after",
             hint=f"raise {' and '.join(tight)} in the unit's drop-in (systemctl edit rabbitmq-server), then: {RESTART}",
+            fix=packaged(scene, *tight),
         )
 
 
@@ -181,7 +185,9 @@ def outdated(scene: Scene) -> Iterator[Diagnosis]:
             )
             return
     if scene.unit_property("NeedDaemonReload") == "yes":
-        yield info("RMQ-008", "systemd has not read the changed unit yet", hint="systemctl daemon-reload")
+        fix = (Units(f"{scene.layout.service}.service"),)
+        summary = "systemd has not read the changed unit yet"
+        yield info("RMQ-008", summary, hint="systemctl daemon-reload", fix=fix, safe=True)
 
 
 def start_time(scene: Scene) -> Iterator[Diagnosis]:
@@ -198,6 +204,7 @@ def start_time(scene: Scene) -> Iterator[Diagnosis]:
             f"the service is given only {value} to start",
             evidence=_drop_ins(scene, "TimeoutStartSec") or (f"TimeoutStartUSec={value}",),
             hint="set TimeoutStartSec=600 in the unit's drop-in: systemctl edit rabbitmq-server",
+            fix=packaged(scene, "TimeoutStartSec", "TimeoutSec"),
         )
 
 
@@ -215,6 +222,7 @@ def starter(scene: Scene) -> Iterator[Diagnosis]:
                     f"the unit needs {found[2]}, which {lacks}",
                     evidence=(f"{path}:{number}: {line.strip()}",),
                     hint=f"put it right, or {path}; then: systemctl daemon-reload && {RESTART}",
+                    fix=packaged(scene, found[1]),
                 )
 
 

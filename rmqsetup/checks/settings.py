@@ -41,6 +41,13 @@ def parse(file: str, text: str) -> tuple[Setting, ...]:
     return tuple(found)
 
 
+def matching(file: str, text: str, part: str) -> tuple[Setting, ...]:
+    """Return the lines of a part of a file, whatever they say: those that are neither empty nor comments."""
+    first = text[: text.find(part)].count("\n") + 1
+    lines = enumerate(part.split("\n"), start=first)
+    return tuple(Setting("", "", file, n, line) for n, line in lines if line.strip() and not line.startswith("#"))
+
+
 def environment(file: str, text: str) -> tuple[Setting, ...]:
     """Read the assignments of a shell file, names without RABBITMQ_."""
     found = []

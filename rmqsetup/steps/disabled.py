@@ -1,0 +1,77 @@
+"""Lines of a text file that are switched off: commented out, and everything else left as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rmqsetup.errors import RmqsetupError
+from rmqsetup.host import Action, Answer, FileState, Look, Read, Result, Write
+from rmqsetup.steps import Change, Phase
+from rmqsetup.steps.file import File, sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """Lines that are not to count, each by its number (from 1) and its text; `mark` begins a comment there.
+
+    A line that says something else by now is not touched. `state` is observed only.
+    """
+
+    path: str
+    lines: tuple[tuple[int, str], ...]
+    mark: str = "# "
+    state: FileState | None = None
+
+    @property
+    def key(self) -> str:
+        """The path is what it is about, as with `File`, which takes it back."""
+        return f"file:{self.path}"
+
+    @property
+    def phase(self) -> Phase:
+        """Before packages and services, which read it."""
+        return Phase.WRITE
+
+    def query(self) -> tuple[Look, ...]:
+        """Look at the file."""
+        return (Read(self.path),)
+
+    def observe(self, answers: tuple[Answer, ...]) -> Disabled:
+        """Return the file as it is."""
+        answer = answers[0]
+        return replace(self, state=answer if isinstance(answer, FileState) else None)
+
+    def diff(self, observed: Disabled) -> Change:
+        """Write the file with those lines as comments; the way back is the file as it was."""
+        state = observed.state
+        if state is None or state.content is None:
+            return Change()
+        new = self._written(state.content)
+        if new == state.content:
+            return Change()
+        back = File(self.path, state.content, state.mode, state.owner, state.group, expect=(sha256(new),))
+        action: Action = Write(self.path, new, state.mode, state.owner, state.group)
+        details = tuple(f"line {number}: {text.strip()}" for number, text in self.lines)
+        many = f"{len(self.lines)} lines" if len(self.lines) > 1 else f"line {self.lines[0][0]}"
+        return Change((action,), back, f"comment out {many} of {self.path}", details)
+
+    def bare(self) -> Disabled:
+        """Return no wish at all."""
+        return replace(self, lines=())
+
+    def explain(self, result: Result) -> RmqsetupError:
+        """Never needed: a file is written without commands."""
+        return RmqsetupError(f"{self.path} could not be written", cause=result.tail())
+
+    def absorb(self, newer: Disabled) -> Disabled:
+        """Take the lines of both."""
+        return replace(self, lines=tuple(sorted({*self.lines, *newer.lines})))
+
+    def _written(self, content: bytes) -> bytes:
+        wanted = {(number, text.encode(errors="surrogateescape")) for number, text in self.lines}
+        lines = content.split(b"\n")
+        marked = (
+            self.mark.encode() + line if (number, line.rstrip(b"\r")) in wanted else line
+            for number, line in enumerate(lines, start=1)
+        )
+        return b"\n".join(marked)
