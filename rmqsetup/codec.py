@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 STEPS = {
     "Access": "rmqsetup.steps.access",
+    "Account": "rmqsetup.steps.account",
     "Archive": "rmqsetup.steps.archive",
     "Aside": "rmqsetup.steps.aside",
     "Disabled": "rmqsetup.steps.disabled",

@@ -111,9 +111,26 @@ CONFIGURED = {
         "Date: Tue, 01 Jan 2069 00:00:00 UTC\n",
     ),
     "RMQ-028": (f"{LISTS}/x.list", "deb http://packages.example.org/debian noble main\n"),
+    "RMQ-131": (CONF, "\ufeffheartbeat = 60\n"),
+    "RMQ-140": (CONF, "listeners.tcp.default = 80\n"),
+    "RMQ-141": (CONF, "log.file = /srv/nowhere/x.log\n"),
+    "RMQ-142": (CONF, "auth_backends.1 = ldap\n"),
+    "RMQ-143": (ENV, "NODENAME = rabbit\n"),
+    "RMQ-146": (CONF, "hipe_compile = false\n"),
     "RMQ-064": (f"{OTP}/crypto-5.5.3/priv/lib/crypto.so", ""),
 }
 """Faults that are in one file."""
+
+CHANGED = {
+    "RMQ-132": "[Service]\nUser=nobody\n",
+    "RMQ-133": "[Service]\nPrivateNetwork=yes\n",
+    "RMQ-134": "[Service]\nExecStart=\nExecStart=/bin/true\n",
+    "RMQ-135": "LimitNOFILE=5\n",
+    "RMQ-136": "[Service]\nEnvironment=HOME=/srv/nowhere\n",
+    "RMQ-137": "[Service]\nExecStartPre=/bin/false\n",
+    "RMQ-138": "[Unit]\nRequires=nowhere.service\n",
+}
+"""Faults that are in a drop-in of the unit, whatever systemd says of it."""
 
 UNIT_LIMITS = {
     "RMQ-005": ("LimitNOFILE=256", "LimitNOFILE=65536", "LimitNOFILE=256"),
@@ -148,6 +165,32 @@ def spoil_unit(check):
         drop_in(machine, line, old, new)
 
     return spoil
+
+
+def spoil_drop_in(check):
+    def spoil(machine, wires):
+        if check in ("RMQ-137", "RMQ-138"):
+            down(machine, wires)
+        machine.put(DROP_IN, CHANGED[check])
+        machine.change(MORE, "DropInPaths=", f"DropInPaths={DROP_IN}")
+
+    return spoil
+
+
+def homeless(machine, _):
+    text = machine.files["/etc/passwd"].text
+    machine.put("/etc/passwd", text.replace(":/var/lib/rabbitmq:", ":/nonexistent:"))
+
+
+def no_variable(machine, wires):
+    down(machine, wires)
+    machine.put(CONF, "default_pass = $(NOSUCH)\n")
+
+
+def intercepted(machine, wires):
+    source(machine, "deb https://mirror.example.org/debian trixie main\n")
+    wires.certificates["mirror.example.org"] = ("self-signed certificate in certificate chain", b"der")
+    machine.say("openssl x509 -inform DER", "issuer=CN = Somebody between")
 
 
 def failing(machine, wires):
@@ -229,6 +272,11 @@ def moved_away(machine, _):
 SPOILT = {
     **{check: spoil_file(check) for check in CONFIGURED},
     **{check: spoil_unit(check) for check in UNIT_LIMITS},
+    **{check: spoil_drop_in(check) for check in CHANGED},
+    "RMQ-130": lambda machine, _: machine.say("stat -L", f"directory\t{CONF}\n"),
+    "RMQ-144": no_variable,
+    "RMQ-145": homeless,
+    "RMQ-147": intercepted,
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": lambda machine, _: machine.change(UNIT, "LoadState=loaded", "LoadState=masked"),

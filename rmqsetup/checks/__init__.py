@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 SUBJECTS = (
     "service",
+    "unit",
     "packages",
     "sources",
+    "trust",
     "erlang",
     "machine",
     "network",
     "cookie",
+    "files",
     "directories",
     "configuration",
+    "values",
     "plugins",
     "certificates",
     "node",

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema, warning
 from rmqsetup.checks.access import unreadable
-from rmqsetup.checks.cures import aside, without
+from rmqsetup.checks.cures import aside, disabled, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
 from rmqsetup.checks.settings import Setting
@@ -101,6 +101,25 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
                 hint=f"correct {_line(setting)}",
                 links=LINKS,
                 fix=without(scene, setting),
+            )
+
+
+def current(scene: Scene) -> Iterator[Diagnosis]:
+    """No key is out of use in the installed release, which keeps some only so that old configurations still load.
+
+    Judged by what the release's own schemas say of their keys.
+    """
+    for setting in scene.settings:
+        its = next((mapping for mapping in _mappings(scene) if mapping.admits(setting.key)), None)
+        if its is not None and its.deprecated:
+            yield warning(
+                "RMQ-146",
+                f"RabbitMQ {scene.version} no longer uses {setting.key}",
+                evidence=(setting.place, f"its schema says: {its.deprecated}"),
+                hint=f"take the line out before an upgrade, which may refuse it: {_line(setting)}",
+                links=LINKS,
+                fix=disabled((setting,)),
+                safe=bool(re.search(r"no-op|[Nn]ot used", its.deprecated)),
             )
 
 
@@ -249,6 +268,7 @@ CHECKS = (
     Check("RMQ-071", "Every line of rabbitmq.conf is a setting", syntax, explains=DOWN),
     Check("RMQ-072", "RabbitMQ knows every key of its configuration", known, explains=DOWN),
     Check("RMQ-073", "Every setting has a value of its kind", valid, explains=DOWN),
+    Check("RMQ-146", "No key is out of use in the installed release", current),
     Check("RMQ-074", "advanced.config is an Erlang term", advanced, explains=DOWN),
     Check("RMQ-076", "Erlang knows the flags that it is given", arguments, explains=DOWN),
     Check("RMQ-077", "The definitions to import are there and JSON", definitions, explains=DOWN),

@@ -17,6 +17,11 @@ from rmqsetup.steps.service import Service
 EPMD = ("epmd", "systemd", "init")
 """Who may hold the port of epmd: itself, or systemd for its socket unit."""
 
+ADDRESSED = re.compile(
+    r"(?:\w+\.)?listeners\.(?:tcp|ssl)\.|(?:management|prometheus)\.(?:tcp|ssl)\.ip$|NODE_IP_ADDRESS$"
+)
+"""Settings and variables that name an address to listen on."""
+
 NODE = ("beam.smp", "beam", "erl")
 
 
@@ -106,10 +111,11 @@ def own_ports(scene: Scene) -> Iterator[Diagnosis]:
 
 def own_addresses(scene: Scene) -> Iterator[Diagnosis]:
     """The addresses on which the broker is told to listen are this machine's."""
-    for setting in scene.settings:
-        if not re.match(r"(?:\w+\.)?listeners\.(?:tcp|ssl)\.|(?:management|prometheus)\.(?:tcp|ssl)\.ip$", setting.key):
+    for setting in (*scene.settings, *scene.environment):
+        if not ADDRESSED.match(setting.key):
             continue
-        address = setting.value if setting.key.endswith(".ip") else setting.value.rpartition(":")[0]
+        is_bare = setting.key.endswith((".ip", "ADDRESS"))
+        address = setting.value if is_bare else setting.value.rpartition(":")[0]
         if re.fullmatch(r"\[?[0-9a-fA-F:.]+\]?", address) and not scene.has_address(address):
             yield error(
                 "RMQ-045",

@@ -64,6 +64,23 @@ class Sockets:
             return error.cause or error.message
         return ""
 
+    def certificate(self, host: str, port: int) -> tuple[str, bytes]:
+        """Return why the certificate of a server is not to be trusted, and that certificate (DER).
+
+        Nothing where it is to be trusted, or where no server answers.
+        """
+        import ssl
+
+        known = ssl.create_default_context()
+        try:
+            with socket.create_connection((host, port), 2.0) as wire, known.wrap_socket(wire, server_hostname=host):
+                return "", b""
+        except ssl.SSLCertVerificationError as error:
+            why = error.verify_message
+        except OSError:
+            return "", b""
+        return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
+
     def resolves(self, name: str) -> tuple[str, ...]:
         """Return the addresses of a name, none where it has none. Raises `OSError` where no name server answers."""
         try:
@@ -160,6 +177,10 @@ class Scene:
     def opens(self, host: str, port: int) -> str:
         """Return why no connection to a port can be made; empty where one can."""
         return self.remembered(("opens", host, port), lambda: self.sockets.opens(host, port))
+
+    def certificate(self, host: str, port: int) -> tuple[str, bytes]:
+        """Return why the certificate of a server is not to be trusted, and that certificate."""
+        return self.remembered(("certificate", host, port), lambda: self.sockets.certificate(host, port))
 
     # ---- the machine
 

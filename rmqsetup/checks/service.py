@@ -12,6 +12,8 @@ from rmqsetup.launch import LOW
 from rmqsetup.probes import causes, logs
 from rmqsetup.probes.unit import Phase
 from rmqsetup.services import OPEN_FILES
+from rmqsetup.steps import Step
+from rmqsetup.steps.account import Account
 from rmqsetup.steps.mask import Mask
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
@@ -165,7 +167,40 @@ def account(scene: Scene) -> Iterator[Diagnosis]:
             f"the user {scene.user}, as which the broker is to run, does not exist",
             evidence=(f"/etc/passwd has no line for {scene.user}",),
             hint=scene.reinstall(scene.layout.server),
+            fix=_account(scene),
         )
+
+
+def home(scene: Scene) -> Iterator[Diagnosis]:
+    """The broker's user has its group, and its home where the data and the cookie are."""
+    user = scene.layout.user
+    row = next((line.split(":") for line in scene.text("/etc/passwd").splitlines() if line.startswith(f"{user}:")), [])
+    if not scene.installed or scene.layout.prefix or len(row) < 6 or scene.user != user:
+        return
+    groups = [line.split(":") for line in scene.text("/etc/group").splitlines()]
+    fault, hint = "", f"usermod --home {scene.layout.data} {user}"
+    if groups and not any(group[0] == user for group in groups):
+        fault, hint = f"the group {user} does not exist", f"groupadd --system --gid {row[3]} {user}"
+    elif row[5].rstrip("/") != scene.layout.data:
+        fault = f"the home of {user} is {row[5] or 'nowhere'}, and its cookie and data are in {scene.layout.data}"
+    if fault:
+        yield error(
+            "RMQ-145",
+            fault,
+            evidence=(f"/etc/passwd: {':'.join(row)}",),
+            cause="somebody changed the account; what its package made has both",
+            hint=hint,
+            fix=_account(scene),
+        )
+
+
+def _account(scene: Scene) -> tuple[Step, ...]:
+    """Make the account of the package again, with the numbers to which its files belong."""
+    user, folder = scene.layout.user, scene.layout.data
+    numbers = scene.run("stat", "-c", "%u %g", folder).stdout.split()
+    if len(numbers) != 2 or "0" in numbers or scene.user != user:
+        return ()
+    return (Account(user, int(numbers[0]), int(numbers[1]), folder), *scene.started)
 
 
 def outdated(scene: Scene) -> Iterator[Diagnosis]:
@@ -239,6 +274,12 @@ def _drop_ins(scene: Scene, name: str) -> tuple[str, ...]:
 CHECKS = (
     Check("RMQ-003", "The service can be started: its unit is not masked", masked, explains=DOWN),
     Check("RMQ-007", "The user that runs the service exists", account, explains=DOWN),
+    Check(
+        "RMQ-145",
+        "The broker's user has its group and its home",
+        home,
+        explains=(*DOWN, "RMQ-050", "RMQ-053", "RMQ-054"),
+    ),
     Check("RMQ-010", "What the unit names is there", starter, explains=DOWN),
     Check("RMQ-006", "The service has the memory it needs", memory, explains=DOWN),
     Check("RMQ-009", "The service has the time it needs to start", start_time, explains=DOWN),

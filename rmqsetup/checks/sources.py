@@ -11,11 +11,9 @@ from rmqsetup.checks import Check, Diagnosis, error, warning
 from rmqsetup.checks.cures import aside, disabled, switched_off
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
-from rmqsetup.errors import RmqsetupError
-from rmqsetup.host import FileState
+from rmqsetup.checks.trust import key_fault
 from rmqsetup.managers import apt_sources
 from rmqsetup.managers.sources import ConfiguredSource
-from rmqsetup.openpgp import read_keys
 from rmqsetup.steps import Step
 
 HOSTS = 2
@@ -73,26 +71,6 @@ def malformed(scene: Scene) -> Iterator[Diagnosis]:
             hint="put the named file right, or move it out of /etc/apt/sources.list.d",
             fix=tuple(step for line in said for step in _readable(scene, line)),
         )
-
-
-def keys(scene: Scene) -> Iterator[Diagnosis]:
-    """The keyring that an entry names is there, and holds a key that is still valid."""
-    told = set[str]()
-    for source in (each for each in _enabled(scene) if not each.retired):
-        for path in (word for word in source.signed_by.split() if word.startswith("/") and word not in told):
-            state = scene.file(path)
-            fault = "is missing" if state is None else _key_fault(state, scene.now)
-            if not fault:
-                continue
-            told.add(path)
-            yield error(
-                "RMQ-023",
-                f"the signing key of {' '.join(source.uris)} {fault}",
-                evidence=(_place(source), f"{path}: {'no such file' if state is None else fault}"),
-                cause="apt cannot prove what the source sends (NO_PUBKEY, EXPKEYSIG), and refuses it",
-                hint="put the source's present keyring there; rmqsetup install has the keys of Team RabbitMQ",
-                fix=switched_off(scene, (source,)),
-            )
 
 
 def dates(scene: Scene) -> Iterator[Diagnosis]:
@@ -229,7 +207,7 @@ def _worse(scene: Scene, one: ConfiguredSource, other: ConfiguredSource) -> Conf
     """Return which of two entries can go: the one whose keyring is missing or expired, else the later one."""
     paths = [word for word in one.signed_by.split() if word.startswith("/")]
     states = [scene.file(path) for path in paths]
-    is_good = all(state is not None and not _key_fault(state, scene.now) for state in states)
+    is_good = all(state is not None and not key_fault(state, scene.now) for state in states)
     return other if is_good else one
 
 
@@ -243,22 +221,6 @@ def _readable(scene: Scene, complaint: str) -> tuple[Step, ...]:
     lines = scene.text(found[2]).splitlines()
     number = int(found[1])
     return disabled((Setting("", "", found[2], number, lines[number - 1]),)) if number <= len(lines) else ()
-
-
-def _key_fault(state: FileState, now: float) -> str:
-    """Say what is wrong with a keyring; one that is not understood is not judged."""
-    if state.content is None:
-        return ""
-    if not state.content:
-        return "is empty"
-    try:
-        found = read_keys(state.content)
-    except RmqsetupError:
-        return ""
-    if found and all(key.expires and key.expires.timestamp() < now for key in found):
-        last = max(key.expires for key in found if key.expires)
-        return f"has expired on {last:%Y-%m-%d}"
-    return ""
 
 
 def _release(scene: Scene, uri: str, suite: str) -> tuple[str, str]:
@@ -323,7 +285,6 @@ CHECKS = (
         explains=("RMQ-022", "RMQ-028", "RMQ-023"),
     ),
     Check("RMQ-022", "apt can read its source lists", malformed, explains=("RMQ-028",)),
-    Check("RMQ-023", "The signing keys of the sources are there and valid", keys, explains=("RMQ-028",)),
     Check("RMQ-020", "No source is configured that was shut down", retired),
     Check("RMQ-024", "No index is from the future", dates),
     Check("RMQ-026", "The proxy that apt is to use answers", proxy),
