@@ -158,10 +158,12 @@ def _late(check: Check) -> Diagnosis:
 def curable(found: Examination, what: str) -> tuple[Diagnosis, ...]:
     """Return the findings that are to be mended: `safe` ones, `all` that can be, or one by its id.
 
+    What is only a consequence is not mended beside its cause: seen from a wrong user everything else has a wrong owner.
     Raises `UsageError` for an id that was not found, or that nobody but a person can mend.
     """
     if what in ("safe", "all"):
-        return tuple(each for each in found.findings if each.fix and (each.safe or what == "all"))
+        causes = (illness.cause for illness in found.illnesses)
+        return tuple(each for each in causes if each.fix and (each.safe or what == "all"))
     check_named(what)
     named = tuple(each for each in found.findings if each.check == what.upper())
     if not named:

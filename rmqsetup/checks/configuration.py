@@ -26,6 +26,9 @@ FLAGS = re.compile(
 """The emulator's flags that begin with a plus, in OTP 23 to 29 (manual page of erl), a number perhaps joined on."""
 
 
+SHARES = ("vm_memory_high_watermark.relative",)
+"""Settings that are a share of something."""
+
 TRIES = 40
 """So many of the last lines of a shell script are left out one by one, to find the one that is wrong."""
 
@@ -91,7 +94,7 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
     mappings = _mappings(scene)
     for setting in scene.settings:
         its = [mapping for mapping in mappings if mapping.admits(setting.key)]
-        wanted = its[0].refuses(setting.value) if its else ""
+        wanted = (its[0].refuses(setting.value) if its else "") or _beyond(setting)
         if wanted:
             yield error(
                 "RMQ-073",
@@ -173,7 +176,7 @@ def environment(scene: Scene) -> Iterator[Diagnosis]:
 def arguments(scene: Scene) -> Iterator[Diagnosis]:
     """The flags that are handed to Erlang's emulator are flags it has."""
     for setting in scene.environment:
-        if not setting.key.endswith("ERL_ARGS") or "CTL" in setting.key:
+        if not setting.key.endswith(("ERL_ARGS", "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS")) or "CTL" in setting.key:
             continue
         wrong = next((word for word in setting.value.split() if _is_wrong(word)), "")
         if wrong:
@@ -207,6 +210,12 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
                 links=(f"{DOCS}/definitions",),
                 fix=without(scene, *named),
             )
+
+
+def _beyond(setting: Setting) -> str:
+    """Say what a share may be, where it is none: of nothing, or of more than all there is."""
+    is_share = setting.key in SHARES and re.fullmatch(r"-?\d+(?:\.\d+)?", setting.value)
+    return "more than 0 and at most 1" if is_share and not 0 < float(setting.value) <= 1 else ""
 
 
 def _mappings(scene: Scene) -> tuple[Entry, ...]:

@@ -73,10 +73,13 @@ def logs(scene: Scene) -> Iterator[Diagnosis]:
 def read_only(scene: Scene) -> Iterator[Diagnosis]:
     """The file system of the data, or of the logs, is mounted read-only."""
     mounts = _mounts(scene.text("/proc/self/mounts") or scene.text("/proc/mounts"))
-    for what, path in (("data", scene.layout.data), ("logs", scene.layout.logs)):
+    places = (("data", f"{scene.data}/{scene.address.name}"), ("data", scene.layout.data), ("logs", scene.layout.logs))
+    told = set[str]()
+    for what, path in places:
         above = [mount for mount in mounts if path == mount[0] or path.startswith(f"{mount[0].rstrip('/')}/")]
         last = max(enumerate(above), key=lambda each: (len(each[1][0]), each[0]), default=(0, ("", "")))[1]
-        if scene.installed and "ro" in last[1].split(","):
+        if scene.installed and "ro" in last[1].split(",") and what not in told:
+            told.add(what)
             yield error(
                 "RMQ-055",
                 f"the {what} of the broker are on a file system that is mounted read-only",

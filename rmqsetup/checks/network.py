@@ -43,6 +43,19 @@ def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
             return
 
 
+def loopback(scene: Scene) -> Iterator[Diagnosis]:
+    """The loopback interface is up: over it the node, epmd and every command of RabbitMQ talk to each other."""
+    flags = scene.text("/sys/class/net/lo/flags").strip()
+    if scene.installed and re.fullmatch(r"0x[0-9a-f]+", flags) and not int(flags, 16) & 1:
+        yield error(
+            "RMQ-148",
+            "the loopback interface lo is down",
+            evidence=(f"/sys/class/net/lo/flags: {flags}",),
+            cause="nothing on this machine reaches 127.0.0.1",
+            hint="ip link set lo up; look at what configures the network, so that it stays",
+        )
+
+
 def blocked(scene: Scene) -> Iterator[Diagnosis]:
     """Nothing drops packets to epmd or to the node on this very machine.
 
@@ -162,6 +175,7 @@ def _registered(scene: Scene) -> tuple[tuple[int, str], ...]:
 
 CHECKS = (
     Check("RMQ-040", "Port 4369 belongs to epmd", epmd_port, explains=(*DOWN, "RMQ-041", "RMQ-042")),
+    Check("RMQ-148", "The loopback is up", loopback, explains=(*DOWN, "RMQ-030", "RMQ-041", "RMQ-042", "RMQ-040")),
     Check("RMQ-041", "No packet filter is in the node's way", blocked, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-043", "The broker's ports are free, or its own", own_ports, explains=DOWN),
     Check("RMQ-045", "The broker's addresses are this machine's", own_addresses, explains=DOWN),

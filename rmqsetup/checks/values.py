@@ -100,6 +100,8 @@ def plugins(scene: Scene) -> Iterator[Diagnosis]:
         wanted = ""
         if re.match(r"auth_backends\.\d+", each.key):
             wanted = BACKENDS.get(each.value, "")
+            is_known = each.value in (*BACKENDS, "internal", "dummy") or each.value.startswith("rabbit_")
+            wanted = wanted if is_known else f"that brings a backend {each.value}"
         elif each.key == "cluster_formation.peer_discovery_backend" and each.value in DISCOVERY:
             wanted = f"rabbitmq_peer_discovery_{'k8s' if each.value == 'kubernetes' else each.value}"
         if wanted and not re.search(rf"\b{wanted}\b", text):
@@ -154,6 +156,29 @@ def script(scene: Scene) -> Iterator[Diagnosis]:
             hint=f"correct it, or take it out: line {number}",
             links=LINKS,
             fix=without(scene, setting),
+        )
+
+
+def changed(scene: Scene) -> Iterator[Diagnosis]:
+    """The service fails, nothing tells why, and rabbitmq-env.conf is not as its package leaves it.
+
+    Asked only then. What it sets is read by the start script before anything else.
+    """
+    path = scene.layout.environment
+    lines = [
+        Setting("", "", path, number, line)
+        for number, line in enumerate(scene.text(path).splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if lines and scene.unit is not None and not scene.is_well:
+        yield error(
+            "RMQ-139",
+            f"the service fails, and {path} was changed on this machine",
+            evidence=tuple(each.place for each in lines[:6]),
+            cause="one of these lines may be why: nothing else was found",
+            hint="comment them out one by one, and start it each time: systemctl restart rabbitmq-server",
+            links=LINKS,
+            fix=without(scene, *lines),
         )
 
 
@@ -228,5 +253,6 @@ CHECKS = (
     Check("RMQ-140", "Every port is one that the broker may have, and its own", ports, explains=DOWN),
     Check("RMQ-141", "What settings name is there", paths, explains=DOWN),
     Check("RMQ-144", "The variables that settings refer to are set", variables, explains=DOWN),
+    Check("RMQ-139", "An environment that fails is the one of the package", changed, explains=DOWN, slow=True),
     Check("RMQ-142", "The plugins on which settings rely are enabled", plugins, explains=DOWN),
 )
