@@ -193,6 +193,15 @@ def intercepted(machine, wires):
     machine.say("openssl x509 -inform DER", "issuer=CN = Somebody between")
 
 
+def two_erlangs(machine, _):
+    for path in [path for path in machine.files if path.startswith("/etc/os-release") or path == "/usr/lib/os-release"]:
+        machine.put(path, 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
+    machine.folders |= {"/usr/bin": ["dnf", "erl", "rpm"], "/bin": []}
+    rows = (("erlang", "27.3.4-1.el9", "RabbitMQ"), ("erlang-erts", "26.2.5-1.el9", "Fedora Project"))
+    rows += (("rabbitmq-server", "4.0.5-1.el9", "RabbitMQ"),)
+    machine.say("rpm -qa", "".join(f"package\t{name}\t{version}\tx86_64\t{who}\t\n" for name, version, who in rows))
+
+
 def failing(machine, wires):
     wires.down()
     machine.change(UNIT, "ActiveState=active", "ActiveState=activating")
@@ -278,7 +287,9 @@ SPOILT = {
     "RMQ-144": no_variable,
     "RMQ-145": homeless,
     "RMQ-147": intercepted,
-    "RMQ-148": lambda machine, _: machine.put("/sys/class/net/lo/flags", "0x8\n"),
+    "RMQ-151": lambda machine, _: machine.put("/var/lib/dpkg/statoverride", "nosuch root 755 /usr/sbin/rabbitmqctl\n"),
+    "RMQ-150": two_erlangs,
+    "RMQ-148": lambda machine, _: machine.put("/proc/net/fib_trie", "Local:\n"),
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": lambda machine, _: machine.change(UNIT, "LoadState=loaded", "LoadState=masked"),

@@ -75,7 +75,7 @@ def without(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
 
 
 def switched_off(scene: Scene, sources: Iterable[ConfiguredSource]) -> tuple[Disabled, ...]:
-    """Comment entries of source lists out: a line, or all lines of a stanza."""
+    """Comment entries of source lists out: a line, or all lines of a stanza or a section."""
     return disabled(line for source in sources for line in _entry(scene, source))
 
 
@@ -100,10 +100,10 @@ def packaged(scene: Scene, *names: str) -> tuple[Step, ...]:
 def _entry(scene: Scene, source: ConfiguredSource) -> Iterator[Setting]:
     lines = scene.text(source.file).splitlines()
     for number, raw in enumerate(lines[source.line - 1 :], start=source.line):
-        if not raw.strip():
+        if not raw.strip() or (number > source.line and raw.startswith("[")):
             return
         yield Setting("", "", source.file, number, raw)
-        if not source.file.endswith(".sources"):
+        if not source.file.endswith((".sources", ".repo")):
             return
 
 

@@ -169,6 +169,10 @@ def torn(scene: Scene) -> Iterator[Diagnosis]:
     emptied = content is not None and _fails(scene) and int.from_bytes(content[32:36], "big") < len(tables)
     if content is not None and (emptied or not _is_dets(content)):
         yield _damaged(scene, "the table of metadata (schema.DAT)", f"{home}/schema.DAT: {len(content)} bytes")
+    for name in ("cluster_nodes.config", "nodes_running_at_shutdown", "rabbit_serial"):
+        state = scene.file(f"{home}/{name}")
+        if state is not None and state.content is not None and not _is_list(state.text):
+            yield _damaged(scene, f"the file {name}", f"{home}/{name}: {state.text[:60]!r}")
     listed = scene.run("find", home, "-maxdepth", "4", "-name", "*.wal", "-size", "+0", timeout=5).stdout.splitlines()
     for path in listed[:20]:
         head = scene.run("head", "-c", "5", path).stdout
@@ -185,6 +189,14 @@ def _damaged(scene: Scene, what: str, evidence: str) -> Diagnosis:
         links=(f"{DOCS}/backup",),
         fix=blank(scene),
     )
+
+
+def _is_list(text: str) -> bool:
+    """Tell whether a text holds an Erlang term."""
+    try:
+        return bool(consult(text))
+    except ConsultError:
+        return False
 
 
 def _made(scene: Scene, folder: str, mode: int) -> tuple[Step, ...]:

@@ -45,12 +45,12 @@ def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
 
 def loopback(scene: Scene) -> Iterator[Diagnosis]:
     """The loopback interface is up: over it the node, epmd and every command of RabbitMQ talk to each other."""
-    flags = scene.text("/sys/class/net/lo/flags").strip()
-    if scene.installed and re.fullmatch(r"0x[0-9a-f]+", flags) and not int(flags, 16) & 1:
+    routes = scene.file("/proc/net/fib_trie")
+    if scene.installed and routes is not None and routes.content is not None and b"127.0.0." not in routes.content:
         yield error(
             "RMQ-148",
             "the loopback interface lo is down",
-            evidence=(f"/sys/class/net/lo/flags: {flags}",),
+            evidence=("/proc/net/fib_trie: no address of 127.0.0.0/8",),
             cause="nothing on this machine reaches 127.0.0.1",
             hint="ip link set lo up; look at what configures the network, so that it stays",
         )

@@ -33,7 +33,7 @@ def retired(scene: Scene) -> Iterator[Diagnosis]:
             evidence=tuple(_place(each) for each in doomed),
             cause=row.reason if row else "",
             hint="remove these lines; rmqsetup install sets up what replaced them",
-            fix=switched_off(scene, doomed) if scene.facts.manager == "apt" else (),
+            fix=switched_off(scene, doomed),
             safe=True,
         )
 
@@ -42,15 +42,16 @@ def conflicting(scene: Scene) -> Iterator[Diagnosis]:
     """No source is configured twice with different keys: apt then refuses to read any list at all."""
     known: dict[tuple[str, str], ConfiguredSource] = {}
     for source in _enabled(scene):
-        for place in ((uri.rstrip("/"), suite) for uri in source.uris for suite in source.suites):
+        for place in ((uri.rstrip("/"), suite) for uri in source.uris for suite in source.suites or ("",)):
             other = known.setdefault(place, source)
             if _signers(other) != _signers(source):
                 spare = _worse(scene, other, source)
-                yield error(
+                is_apt = scene.facts.manager == "apt"
+                yield (error if is_apt else warning)(
                     "RMQ-021",
                     f"{place[0]} is configured twice, with conflicting keys (Signed-By)",
                     evidence=(_place(other), _place(source)),
-                    cause="apt reads no list at all as long as two entries disagree",
+                    cause="apt reads no list at all as long as two entries disagree" if is_apt else "",
                     hint=f"keep one of them: remove the entry in {other.file} or the one in {source.file}",
                     fix=switched_off(scene, (spare,)),
                 )

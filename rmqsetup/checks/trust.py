@@ -28,9 +28,11 @@ def keys(scene: Scene) -> Iterator[Diagnosis]:
     """The keyring that an entry names is there, and holds a key that is still valid."""
     told = set[str]()
     for source in (each for each in scene.facts.sources if each.enabled and not each.retired):
-        for path in (word for word in source.signed_by.split() if word.startswith("/") and word not in told):
+        words = (word.removeprefix("file://") for word in source.signed_by.split())
+        for path in (word for word in words if word.startswith("/") and word not in told):
             state = scene.file(path)
-            fault = "is missing" if state is None else key_fault(state, scene.now)
+            form = _form_fault(path, state) if state is not None and scene.facts.manager == "apt" else ""
+            fault = "is missing" if state is None else form or key_fault(state, scene.now)
             if not fault:
                 continue
             told.add(path)
@@ -41,10 +43,10 @@ def keys(scene: Scene) -> Iterator[Diagnosis]:
                     f"{source.file}:{source.line}: {' '.join((*source.uris, *source.suites))}",
                     f"{path}: {'no such file' if state is None else fault}",
                 ),
-                cause="apt cannot prove what the source sends (NO_PUBKEY, EXPKEYSIG), and refuses it",
+                cause="what the source sends cannot be proved, and is refused (NO_PUBKEY, EXPKEYSIG, GPG check FAILED)",
                 hint="put the source's present keyring there; rmqsetup install has the keys of Team RabbitMQ",
                 fix=() if fault.startswith("expires") else _proved(scene, source, path, state),
-                safe=bool(_pinned(source)),
+                safe=bool(form or _pinned(source)),
             )
 
 
@@ -95,6 +97,13 @@ def key_fault(state: FileState, now: float) -> str:
     return f"expires on {last:%Y-%m-%d}" if last.timestamp() < now + SOON else ""
 
 
+def _form_fault(path: str, state: FileState) -> str:
+    """Say why apt passes over a keyring, whatever is in it."""
+    if state.content and path.endswith(".gpg") and state.content.lstrip().startswith(b"-----BEGIN PGP"):
+        return "is armoured text, which apt only reads from a file named .asc"
+    return "" if state.mode & 0o004 or state.owner == "_apt" else "is closed to apt's own user _apt"
+
+
 def _unreached(scene: Scene) -> Iterator[tuple[str, int, ConfiguredSource]]:
     """Yield the hosts of sources under TLS from which apt has no index, each once."""
     told = set[tuple[str, int]]()
@@ -119,6 +128,11 @@ def _pinned(source: ConfiguredSource) -> str:
 
 def _proved(scene: Scene, source: ConfiguredSource, path: str, state: FileState | None) -> tuple[Step, ...]:
     """Put the key that the catalog pins into the keyring; entries of others are switched off, as apt refuses them."""
+    if state is not None and state.content and _form_fault(path, state):
+        armoured = state.content.lstrip().startswith(b"-----BEGIN PGP") and path.endswith(".gpg")
+        content = dearmor(state.content, _KEY_BLOCK) if armoured else state.content
+        own = sha256(state.content)
+        return (File(path, content, state.mode | 0o044, state.owner, state.group, expect=(own,), early=True),)
     pinned = _pinned(source)
     text = load().key_text(pinned) if pinned else b""
     if not text:

@@ -125,6 +125,39 @@ RARE = (
 )
 """Made while the broker is stopped, as those that keep it from starting are."""
 
+REPOS = "/etc/yum.repos.d"
+RPM = (
+    Fault(
+        "retired repository",
+        "RMQ-020",
+        f"printf '[old]\\nname=old\\nbaseurl=https://dl.bintray.com/rabbitmq/rpm\\nenabled=1\\n' >{REPOS}/old.repo",
+        f"rm {REPOS}/old.repo",
+        "safe",
+    ),
+    Fault(
+        "key of a repository missing",
+        "RMQ-023",
+        f"printf '[x]\\nname=x\\nbaseurl=https://packages.example.org/x\\ngpgkey=file:///etc/pki/gone\\n' >{REPOS}/x.repo",
+        f"rm {REPOS}/x.repo",
+        "all",
+    ),
+    Fault(
+        "one repository with two keys",
+        "RMQ-021",
+        f'for i in 1 2; do printf "[y$i]\\nname=y\\nbaseurl=https://packages.example.org/y\\ngpgkey=https://a/$i\\n"; '
+        f"done >{REPOS}/y.repo",
+        f"rm {REPOS}/y.repo",
+        "all",
+    ),
+    Fault(
+        "lock of dnf",
+        "RMQ-011",
+        "mkdir -p /var/cache/dnf; setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/var/cache/dnf/metadata_lock.pid",
+        "kill $(cat /var/cache/dnf/metadata_lock.pid); rm /var/cache/dnf/metadata_lock.pid",
+    ),
+)
+"""Of a machine with packages of rpm, whose broker runs."""
+
 SOURCES = (
     _conf("key out of use", "RMQ-146", "hipe_compile = false\\n", "safe"),
     Fault(
@@ -149,7 +182,6 @@ SOURCES = (
         "printf 'deb [signed-by=/usr/share/keyrings/com.rabbitmq.team.gpg] "
         f"https://deb1.rabbitmq.com/rabbitmq-server/debian/trixie trixie main\\n' >{LISTS}/team.list",
         f"rm -f {LISTS}/team.list /usr/share/keyrings/com.rabbitmq.team.gpg",
-        "safe",
     ),
     Fault(
         "somebody between",
@@ -161,6 +193,20 @@ SOURCES = (
         f"'deb https://between.example.org/debian trixie main\\n' >{LISTS}/between.list; sleep 0.7",
         "kill $(cat /root/holder); sed '/between/d' /etc/hosts >/root/hosts; cat /root/hosts >/etc/hosts; "
         f"rm -r /root/between {LISTS}/between.list",
+    ),
+    Fault(
+        "override for a user that is gone",
+        "RMQ-151",
+        "cd /var/lib/dpkg; cp -p statoverride /root/; echo 'nosuch root 755 /usr/sbin/rabbitmqctl' >>statoverride",
+        "cp -p /root/statoverride /var/lib/dpkg/statoverride",
+        "all",
+    ),
+    Fault(
+        "keyring that apt may not read",
+        "RMQ-023",
+        f"cp /usr/share/keyrings/debian-archive-keyring.gpg {KEYRING}.x.gpg; chmod 600 {KEYRING}.x.gpg; printf "
+        f"'deb [signed-by={KEYRING}.x.gpg] https://packages.example.org/debian trixie main\\n' >{LISTS}/closed.list",
+        f"rm {KEYRING}.x.gpg {LISTS}/closed.list",
     ),
     Fault(
         "preference against everything of Erlang",

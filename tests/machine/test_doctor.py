@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from broker import rmqsetup
 from faults import COOKIE, DATA, DROP_IN, ENV, LISTS, RUNNING, STOPPED
-from rare_faults import RARE, SOURCES
+from rare_faults import RARE, RPM, SOURCES
 from test_rpm import OLDER, mirror
 
 from rmqsetup.doctor import check_named
@@ -90,6 +90,8 @@ def test_a_system_of_rpm_packages_is_looked_at_as_well(start_rpm, tool):
     assert diagnosis(machine) == []
     rmqsetup(machine, "install", *mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
     assert diagnosis(machine) == []
+    assert _trials(machine, RPM, between=[]) == []
+    _cured(machine, [each for each in RPM if each.fix])
     shell(machine, "systemctl stop rabbitmq-server; chown -R root: /var/lib/rabbitmq/mnesia")
     assert ids(diagnosis(machine)) == ["RMQ-053"]
     rmqsetup(machine, "doctor", "--fix", "--yes")
