@@ -137,7 +137,7 @@ RPM = (
     Fault(
         "key of a repository missing",
         "RMQ-023",
-        f"printf '[x]\\nname=x\\nbaseurl=https://packages.example.org/x\\ngpgkey=file:///etc/pki/gone\\n' >{REPOS}/x.repo",
+        f"printf '[x]\\nname=x\\nbaseurl=https://packages.example.org\\ngpgkey=file:///etc/gone\\n' >{REPOS}/x.repo",
         f"rm {REPOS}/x.repo",
         "all",
     ),
@@ -152,7 +152,8 @@ RPM = (
     Fault(
         "lock of dnf",
         "RMQ-011",
-        "mkdir -p /var/cache/dnf; setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/var/cache/dnf/metadata_lock.pid",
+        "mkdir -p /var/cache/dnf; setsid sleep 1000 </dev/null >/dev/null 2>&1 & "
+        "echo $! >/var/cache/dnf/metadata_lock.pid",
         "kill $(cat /var/cache/dnf/metadata_lock.pid); rm /var/cache/dnf/metadata_lock.pid",
     ),
 )
