@@ -289,7 +289,10 @@ SPOILT = {
     "RMQ-147": intercepted,
     "RMQ-151": lambda machine, _: machine.put("/var/lib/dpkg/statoverride", "nosuch root 755 /usr/sbin/rabbitmqctl\n"),
     "RMQ-150": two_erlangs,
-    "RMQ-148": lambda machine, _: machine.put("/proc/net/fib_trie", "Local:\n"),
+    "RMQ-148": lambda machine, wires: (
+        wires.closed.update({4369: "timed out"}),
+        machine.say("ip -o link", "1: lo: <LOOPBACK> mtu 65536 state DOWN\n"),
+    ),
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": lambda machine, _: machine.change(UNIT, "LoadState=loaded", "LoadState=masked"),
@@ -408,7 +411,19 @@ def test_every_check_has_its_fault_here():
 def test_checks_only_look():
     words = {word for check in SPOILT for word in _programs(check)}
     assert words <= {
-        *("apt-cache", "apt-config", "apt-get", "df", "dpkg", "dpkg-query", "find", "getent", "head", "journalctl"),
+        *(
+            "apt-cache",
+            "apt-config",
+            "apt-get",
+            "df",
+            "dpkg",
+            "dpkg-query",
+            "find",
+            "getent",
+            "head",
+            "ip",
+            "journalctl",
+        ),
         *("ldd", "openssl", "rpm", "sh", "stat", "systemctl", "tail", "/usr/bin/setpriv", "uname", "id"),
     }
 

@@ -45,12 +45,14 @@ def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
 
 def loopback(scene: Scene) -> Iterator[Diagnosis]:
     """The loopback interface is up: over it the node, epmd and every command of RabbitMQ talk to each other."""
-    routes = scene.file("/proc/net/fib_trie")
-    if scene.installed and routes is not None and routes.content is not None and b"127.0.0." not in routes.content:
+    if not scene.installed or "refused" in (scene.opens("127.0.0.1", scene.address.epmd_port) or "refused"):
+        return
+    said = scene.run("ip", "-o", "link", "show", "lo").stdout
+    if said and not re.search(r"<[^>]*\bUP\b", said):
         yield error(
             "RMQ-148",
             "the loopback interface lo is down",
-            evidence=("/proc/net/fib_trie: no address of 127.0.0.0/8",),
+            evidence=(f"ip link show lo: {said.strip()[:60]}",),
             cause="nothing on this machine reaches 127.0.0.1",
             hint="ip link set lo up; look at what configures the network, so that it stays",
         )

@@ -206,7 +206,7 @@ def _cured(machine, faults):
     if any(each.lasting for each in faults):
         return
     rmqsetup(machine, "undo", "--yes")
-    again = [check for found in diagnosis(machine) for check in (found["check"], *found["consequences"])]
+    again = [check for found in diagnosis(machine) for check in (found["check"], *ids(found["consequences"]))]
     assert {each.check for each in faults} <= set(again), names
     for fault in reversed(faults):
         shell(machine, fault.undo)
