@@ -12,10 +12,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from broker import rmqsetup
+from broker import own_mirror, rmqsetup
 from faults import COOKIE, DATA, DROP_IN, ENV, LISTS, RUNNING, STOPPED
 from rare_faults import RARE, RPM, SOURCES
-from test_rpm import OLDER, mirror
+from test_rpm import OLDER
 
 from rmqsetup.doctor import check_named
 
@@ -88,7 +88,7 @@ def test_a_system_of_rpm_packages_is_looked_at_as_well(start_rpm, tool):
     team = start_rpm("el9", real=True, one_key=True, over=tool.layers())
     machine = team.machine
     assert diagnosis(machine) == []
-    rmqsetup(machine, "install", *mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
+    rmqsetup(machine, "install", *own_mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
     assert diagnosis(machine) == []
     assert _trials(machine, RPM, between=[]) == []
     _cured(machine, [each for each in RPM if each.fix])
