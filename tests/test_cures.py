@@ -124,9 +124,13 @@ def test_an_account_gets_what_it_lacks_with_the_numbers_it_had(passwd, group, wi
 def test_a_unit_is_read_anew_only_where_its_files_changed():
     step = Units("rabbitmq-server.service")
     said = {"": [], "NeedDaemonReload=yes\n": ["daemon-reload"], "Result=start-limit-hit\n": ["reset-failed"]}
+    said["LoadState=bad-setting\n"] = ["daemon-reload"]
     for text, verbs in said.items():
         seen = step.observe((Result(Command(("systemctl",)), 0, text),))
         assert [action.argv[1] for action in step.diff(seen).actions] == verbs
+    torn = (Result(Command(("systemctl",)), 0, "LoadState=bad-setting\n"),)
+    back = step.diff(step.observe(torn)).inverse
+    assert back.diff(back.observe(torn)).empty, "what is taken back may be what systemd makes no sense of"
 
 
 def test_nothing_of_a_package_is_changed_for_a_unit():

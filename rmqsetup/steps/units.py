@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from rmqsetup.errors import ManagerError, RmqsetupError
@@ -11,9 +12,14 @@ from rmqsetup.steps import Change, Phase
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """A unit that systemd has read and may start. `stale` and `refused` are observed only."""
+    """A unit that systemd has read and may start. `stale` and `refused` are observed only.
+
+    `whole` asks for one that systemd could make sense of: of one that it could not, it does not say when its files have
+    changed since.
+    """
 
     unit: str
+    whole: bool = True
     stale: bool = False
     refused: bool = False
 
@@ -29,20 +35,25 @@ class Units:
 
     def query(self) -> tuple[Look, ...]:
         """Ask systemd."""
-        return (Command(("systemctl", "show", "-p", "NeedDaemonReload,Result", self.unit)),)
+        return (Command(("systemctl", "show", "-p", "NeedDaemonReload,Result,LoadState", self.unit)),)
 
     def observe(self, answers: tuple[Answer, ...]) -> Units:
         """Return whether files have changed since systemd read them, and whether it gave up on the unit."""
         said = answers[0].stdout if isinstance(answers[0], Result) else ""
-        return replace(self, stale="NeedDaemonReload=yes" in said, refused="Result=start-limit-hit" in said)
+        torn = self.whole and re.search(r"^LoadState=(?:bad-setting|error)$", said, re.MULTILINE)
+        return replace(
+            self, stale=bool(torn) or "NeedDaemonReload=yes" in said, refused="Result=start-limit-hit" in said
+        )
 
     def diff(self, observed: Units) -> Change:
-        """Let systemd read them, and forget failures. The way back is the same: by then the files are others."""
+        """Let systemd read them, and forget failures; the way back too, with the files as they are then."""
         read = (Command(("systemctl", "daemon-reload")),) if observed.stale else ()
         forgotten = (Command(("systemctl", "reset-failed", self.unit)),) if observed.refused else ()
         if not read and not forgotten:
             return Change()
-        return Change((*read, *forgotten), self, f"let systemd read the changed unit {self.unit} anew")
+        return Change(
+            (*read, *forgotten), replace(self, whole=False), f"let systemd read the changed unit {self.unit} anew"
+        )
 
     def bare(self) -> Units:
         """Return the same: there is nothing that could be missing."""

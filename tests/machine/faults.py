@@ -202,7 +202,14 @@ RUNNING = (
 
 STOPPED = (
     Fault("service stopped", "RMQ-002", "true", "true", "safe"),
-    Fault("unit masked", "RMQ-003", "systemctl -q mask rabbitmq-server", "systemctl -q unmask rabbitmq-server", "safe"),
+    Fault(
+        "unit masked",
+        "RMQ-003",
+        "systemctl -q mask rabbitmq-server",
+        "systemctl -q unmask rabbitmq-server",
+        "safe",
+        alone=True,
+    ),
     Fault(
         "user missing",
         "RMQ-007",

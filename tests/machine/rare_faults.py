@@ -43,7 +43,7 @@ RARE = (
     _conf("share of more than all", "RMQ-073", "vm_memory_high_watermark.relative = 5\\n"),
     _conf("variable that nobody sets", "RMQ-144", "default_pass = $(NOSUCH)\\n"),
     _conf("port of root", "RMQ-140", "listeners.tcp.default = 80\\n"),
-    _conf("port beyond the last", "RMQ-140", "listeners.tcp.default = 99999\\n"),
+    _conf("port beyond the last", "RMQ-140", "listeners.tcp.9 = 99999\\n"),
     _conf("one port twice", "RMQ-140", "listeners.tcp.1 = 0.0.0.0:5672\\nlisteners.tcp.2 = 127.0.0.1:5672\\n"),
     _conf("log in a folder that is not there", "RMQ-141", "log.file = /srv/nowhere/x.log\\n"),
     _conf("backend without its plugin", "RMQ-142", "auth_backends.1 = ldap\\n"),

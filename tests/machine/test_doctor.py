@@ -187,7 +187,8 @@ def _rounds(faults):
 def _is_apart(one, other):
     own = other.alone or other.lasting or other.fix not in ("safe", "all")
     explains = {*check_named(one.check).explains, *check_named(other.check).explains}
-    shared = _touched(one) & _touched(other) - {ENV}
+    paths = [(f"{a}/", f"{b}/") for a in _touched(one) for b in _touched(other)]
+    shared = any((a.startswith(b) or b.startswith(a)) and a != f"{ENV}/" for a, b in paths)
     return not (own or shared or {one.check, other.check} & explains)
 
 
