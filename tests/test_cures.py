@@ -6,18 +6,21 @@ That real faults are cured on a real machine is tested in `machine/test_doctor.p
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from scenes import CONF, MORE, Plain, Wires, scene
 
 from rmqsetup.catalog import load
 from rmqsetup.checks import SERVICE_FAILS, error
 from rmqsetup.checks import trust as trust_checks
+from rmqsetup.codec import to_data
 from rmqsetup.doctor import chosen as checks_named
 from rmqsetup.doctor import curable, cure, examine, fold
 from rmqsetup.host import Command, FileState, Result
 from rmqsetup.openpgp import read_keys
 from rmqsetup.steps.account import Account
-from rmqsetup.steps.disabled import Disabled
+from rmqsetup.steps.disabled import Disabled, line
 from rmqsetup.steps.file import File
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
@@ -49,15 +52,30 @@ def test_what_several_findings_want_of_one_file_is_one_step():
 
 def test_lines_end_as_they_ended():
     state = FileState(b"a\r\nb\r\n", 0o640, "root", "rabbitmq")
-    change = Disabled(CONF, ((1, "a"),)).diff(Disabled(CONF, (), state=state))
+    change = Disabled(CONF, (line(1, "a"),)).diff(Disabled(CONF, (), state=state))
     assert change.actions[0].content == b"# a\r\nb\r\n"
-    assert change.inverse == File(CONF, state.content, 0o640, "root", "rabbitmq", expect=change.inverse.expect)
+    assert change.inverse == File(
+        CONF, state.content, 0o640, "root", "rabbitmq", secret=True, expect=change.inverse.expect
+    )
+
+
+def test_a_plan_has_no_password_of_a_line_that_is_switched_off():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put(CONF, "defualt_pass = s3cr3t-Pa55\n")
+    found = examine(scene(machine, wires), checks_named("RMQ-072"))
+    assert "s3cr3t" not in str(found)
+    plan = cure(curable(found, "all"))
+    (step,) = (step for step in plan.steps if isinstance(step, Disabled))
+    change = step.diff(step.observe((machine.files[CONF],)))
+    assert "s3cr3t" not in json.dumps(to_data(plan)) + str(change.details)
+    assert change.inverse.secret
 
 
 def test_a_service_that_two_findings_restart_is_newer_than_the_files_of_both():
     machine = Plain()
-    for name, line in (("a", "LimitNOFILE=256"), ("b", "TimeoutStartSec=1")):
-        machine.put(f"/etc/systemd/system/rabbitmq-server.service.d/{name}.conf", f"[Service]\n{line}\n")
+    for name, limit in (("a", "LimitNOFILE=256"), ("b", "TimeoutStartSec=1")):
+        machine.put(f"/etc/systemd/system/rabbitmq-server.service.d/{name}.conf", f"[Service]\n{limit}\n")
     folder = "/etc/systemd/system/rabbitmq-server.service.d"
     machine.change(MORE, "DropInPaths=", f"DropInPaths={folder}/a.conf {folder}/b.conf")
     machine.change(MORE, "LimitNOFILE=65536", "LimitNOFILE=256")

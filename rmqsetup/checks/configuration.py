@@ -241,7 +241,8 @@ def _ended(scene: Scene, path: str, state: FileState) -> tuple[Step, ...]:
     if not is_whole:
         return (aside(scene, path), *scene.started)
     expect = (sha256(state.content or b""),)
-    return (File(path, text.encode(), state.mode, state.owner, state.group, expect=expect), *scene.started)
+    own = (state.mode, state.owner, state.group)
+    return (File(path, text.encode(), *own, secret=True, expect=expect), *scene.started)
 
 
 def _parsed(scene: Scene, path: str, text: str) -> tuple[Step, ...]:

@@ -15,7 +15,7 @@ from rmqsetup.checks.settings import Setting
 from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.steps import Step
 from rmqsetup.steps.aside import Aside
-from rmqsetup.steps.disabled import Disabled
+from rmqsetup.steps.disabled import Disabled, line, told
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
 
@@ -39,8 +39,8 @@ class Directive:
 
     @property
     def place(self) -> str:
-        """The very line, with where it stands."""
-        return f"{self.file}:{self.line}: {self.raw.strip()}"
+        """The line, with where it stands, and without a password."""
+        return f"{self.file}:{self.line}: {told(self.raw)}"
 
     @property
     def local(self) -> bool:
@@ -65,7 +65,7 @@ def disabled(settings: Iterable[Setting | Directive], mark: str = "# ") -> tuple
     """Comment lines out, in each file that has some."""
     lines: dict[str, list[tuple[int, str]]] = {}
     for each in settings:
-        lines.setdefault(each.file, []).append((each.line, each.raw.rstrip("\r")))
+        lines.setdefault(each.file, []).append(line(each.line, each.raw))
     return tuple(Disabled(path, tuple(its), mark) for path, its in lines.items())
 
 
@@ -76,7 +76,7 @@ def without(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
 
 def switched_off(scene: Scene, sources: Iterable[ConfiguredSource]) -> tuple[Disabled, ...]:
     """Comment entries of source lists out: a line, or all lines of a stanza or a section."""
-    return disabled(line for source in sources for line in _entry(scene, source))
+    return disabled(each for source in sources for each in _entry(scene, source))
 
 
 def directives(scene: Scene) -> tuple[Directive, ...]:

@@ -64,7 +64,7 @@ def plain(scene: Scene) -> Iterator[Diagnosis]:
         text, fault = _read(state, is_shell=path == scene.layout.environment)
         if fault:
             expect = (sha256(state.content),)
-            written = File(path, text.encode(), state.mode, state.owner, state.group, expect=expect)
+            written = File(path, text.encode(), state.mode, state.owner, state.group, secret=True, expect=expect)
             yield error(
                 "RMQ-131",
                 f"{path} {fault}",

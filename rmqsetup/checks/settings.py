@@ -9,6 +9,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from rmqsetup.steps.disabled import told
+
 _PAIR = re.compile(r"^\s*([^\s=#][^=#]*?)\s*=\s*(.*?)\s*$")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?(?:RABBITMQ_)?([A-Z][A-Z0-9_]*)=(.*?)\s*$")
 
@@ -25,8 +27,8 @@ class Setting:
 
     @property
     def place(self) -> str:
-        """The very line, with where it stands."""
-        return f"{self.file}:{self.line}: {self.raw.strip()}"
+        """The line, with where it stands, and without a password."""
+        return f"{self.file}:{self.line}: {told(self.raw)}"
 
 
 def parse(file: str, text: str) -> tuple[Setting, ...]:

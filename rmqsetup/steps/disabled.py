@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from rmqsetup.errors import RmqsetupError
@@ -12,9 +13,10 @@ from rmqsetup.steps.file import File, sha256
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """Lines that are not to count, each by its number (from 1) and its text; `mark` begins a comment there.
+    """Lines that are not to count, each as `line` has it; `mark` begins a comment there.
 
-    A line that says something else by now is not touched. `state` is observed only.
+    A line may hold a password, and a plan may not: it is known by its digest. One that says something else by now is
+    not touched. `state` is observed only.
     """
 
     path: str
@@ -49,9 +51,11 @@ class Disabled:
         new = self._written(state.content)
         if new == state.content:
             return Change()
-        back = File(self.path, state.content, state.mode, state.owner, state.group, expect=(sha256(new),))
+        own = (state.mode, state.owner, state.group)
+        back = File(self.path, state.content, *own, secret=True, expect=(sha256(new),))
         action: Action = Write(self.path, new, state.mode, state.owner, state.group)
-        details = tuple(f"line {number}: {text.strip()}" for number, text in self.lines)
+        texts = state.text.split("\n")
+        details = tuple(f"line {n}: {told(texts[n - 1])}" for n, _ in self.lines if n <= len(texts))
         many = f"{len(self.lines)} lines" if len(self.lines) > 1 else f"line {self.lines[0][0]}"
         return Change((action,), back, f"comment out {many} of {self.path}", details)
 
@@ -68,10 +72,21 @@ class Disabled:
         return replace(self, lines=tuple(sorted({*self.lines, *newer.lines})))
 
     def _written(self, content: bytes) -> bytes:
-        wanted = {(number, text.encode(errors="surrogateescape")) for number, text in self.lines}
+        wanted = set(self.lines)
         lines = content.split(b"\n")
         marked = (
-            self.mark.encode() + line if (number, line.rstrip(b"\r")) in wanted else line
-            for number, line in enumerate(lines, start=1)
+            self.mark.encode() + text if (number, sha256(text.rstrip(b"\r"))) in wanted else text
+            for number, text in enumerate(lines, start=1)
         )
         return b"\n".join(marked)
+
+
+def line(number: int, text: str) -> tuple[int, str]:
+    """Return a line by its number, from 1, and the digest of its text without what ends it."""
+    return number, sha256(text.rstrip("\r\n").encode(errors="surrogateescape"))
+
+
+def told(text: str) -> str:
+    """Return a line without what looks like a password."""
+    hidden = re.sub(r"(://)[^/@\s]+@", r"\1…@", text.strip())
+    return re.sub(r"(?i)(\w*(?:pass|secret|cookie|token|credential)\w*\s*=\s*).+", r"\1…", hidden)

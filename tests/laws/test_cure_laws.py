@@ -16,7 +16,7 @@ from rmqsetup.errors import ConflictError, UsageError
 from rmqsetup.host import Command
 from rmqsetup.plan import Plan, order, preview
 from rmqsetup.steps.aside import NEWER, Aside
-from rmqsetup.steps.disabled import Disabled
+from rmqsetup.steps.disabled import Disabled, line
 from rmqsetup.steps.folder import Folder
 from rmqsetup.steps.units import Units
 
@@ -66,7 +66,7 @@ def machines(draw) -> Curable:
 STEPS = (
     Aside(DATA, ASIDE),
     Folder(LOGS, SPARE),
-    Disabled(CONF, ((1, "bad"), (2, "bad"))),
+    Disabled(CONF, (line(1, "bad"), line(2, "bad"))),
     Units("rabbitmq-server.service"),
 )
 PLANS = st.lists(st.sampled_from(STEPS), min_size=1, max_size=4, unique=True).map(
@@ -146,5 +146,5 @@ def test_a_line_that_says_something_else_by_now_is_not_touched():
     machine = Curable()
     machine.put(CONF, b"heartbeat = 60\nbad\n# bad\n")
     with memory() as state:
-        assert failure(mend(machine, Plan("fix", (Disabled(CONF, ((1, "bad"), (2, "bad"))),)), state)) == ""
+        assert failure(mend(machine, Plan("fix", (Disabled(CONF, (line(1, "bad"), line(2, "bad"))),)), state)) == ""
     assert machine.read(CONF).content == b"heartbeat = 60\n# bad\n# bad\n"
