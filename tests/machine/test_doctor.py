@@ -46,6 +46,7 @@ def broker(lab, tool):
     machine = lab.machine(layers=(*tool.layers(), lab.layer("distribution-broker", install)))
     machine.run("rabbitmqctl", "await_startup", check=True)
     machine.run("mkdir", "-p", "/root/kept", "/etc/apt/keyrings", check=True)
+    machine.run("cp", "-p", ENV, f"{DATA}/rabbit@broker-feature_flags", "/root/kept/", check=True)
     yield machine
     lab.remove(machine)
 
