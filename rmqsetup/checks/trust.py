@@ -26,12 +26,14 @@ _KEY_BLOCK = b"PUBLIC KEY BLOCK"
 
 def keys(scene: Scene) -> Iterator[Diagnosis]:
     """The keyring that an entry names is there, and holds a key that is still valid."""
-    told = set[str]()
+    told, is_apt = set[str](), scene.facts.manager == "apt"
     for source in (each for each in scene.facts.sources if each.enabled and not each.retired):
+        if not is_apt and not re.search(r"rabbitmq|erlang", " ".join((*source.uris, *source.names))):
+            continue  # rpm may have the key already: only a source that is to be new is sure to need the file
         words = (word.removeprefix("file://") for word in source.signed_by.split())
         for path in (word for word in words if word.startswith("/") and word not in told):
             state = scene.file(path)
-            form = _form_fault(path, state) if state is not None and scene.facts.manager == "apt" else ""
+            form = _form_fault(path, state) if state is not None and is_apt else ""
             fault = "is missing" if state is None else form or key_fault(state, scene.now)
             if not fault:
                 continue

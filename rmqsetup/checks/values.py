@@ -223,7 +223,7 @@ def _named(scene: Scene) -> Iterator[tuple[Setting, str, str]]:
             above = first.rpartition("/")[0] or "/"
             is_made = each.key != "PLUGINS_DIR" and scene.host.peek(first) is None  # the node makes it, if it may
             yield each, FOLDERS[each.key], above if is_made else first
-        elif each.key in NAMED and each.value.startswith("/") and scene.installed:
+        elif each.key in NAMED and each.value.startswith("/") and scene.installed and not scene.layout.prefix:
             ending = ".conf" if each.key == "CONFIG_FILE" and "." not in each.value.rpartition("/")[2] else ""
             yield each, "configuration", each.value + ending
     for each in scene.settings:
@@ -254,5 +254,5 @@ CHECKS = (
     Check("RMQ-141", "What settings name is there", paths, explains=DOWN),
     Check("RMQ-144", "The variables that settings refer to are set", variables, explains=DOWN),
     Check("RMQ-139", "An environment that fails is the one of the package", changed, explains=DOWN, slow=True),
-    Check("RMQ-142", "The plugins on which settings rely are enabled", plugins, explains=DOWN),
+    Check("RMQ-142", "The plugins on which settings rely are enabled", plugins, explains=(*DOWN, "RMQ-125")),
 )

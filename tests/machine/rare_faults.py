@@ -137,7 +137,7 @@ RPM = (
     Fault(
         "key of a repository missing",
         "RMQ-023",
-        f"printf '[x]\\nname=x\\nbaseurl=https://packages.example.org\\ngpgkey=file:///etc/gone\\n' >{REPOS}/x.repo",
+        f"printf '[x]\\nname=x\\nbaseurl=https://a.example.org/rabbitmq\\ngpgkey=file:///etc/gone\\n' >{REPOS}/x.repo",
         f"rm {REPOS}/x.repo",
         "all",
     ),
