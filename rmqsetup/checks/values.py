@@ -217,13 +217,13 @@ def _port_fault(scene: Scene, port: int) -> str:
 
 def _named(scene: Scene) -> Iterator[tuple[Setting, str, str]]:
     """Yield the settings that name folders, or files in them, with what for."""
-    for each in scene.environment:
+    for each in scene.environment if not scene.layout.prefix else ():
         if each.key in FOLDERS and each.value.startswith("/"):
             first = each.value.split(":")[0]
             above = first.rpartition("/")[0] or "/"
             is_made = each.key != "PLUGINS_DIR" and scene.host.peek(first) is None  # the node makes it, if it may
             yield each, FOLDERS[each.key], above if is_made else first
-        elif each.key in NAMED and each.value.startswith("/") and scene.installed and not scene.layout.prefix:
+        elif each.key in NAMED and each.value.startswith("/") and scene.installed:
             ending = ".conf" if each.key == "CONFIG_FILE" and "." not in each.value.rpartition("/")[2] else ""
             yield each, "configuration", each.value + ending
     for each in scene.settings:
