@@ -28,13 +28,18 @@ T = TypeVar("T")
 
 STEPS = {
     "Access": "rmqsetup.steps.access",
+    "Account": "rmqsetup.steps.account",
     "Archive": "rmqsetup.steps.archive",
+    "Aside": "rmqsetup.steps.aside",
+    "Disabled": "rmqsetup.steps.disabled",
     "File": "rmqsetup.steps.file",
     "Flags": "rmqsetup.steps.flags",
+    "Folder": "rmqsetup.steps.folder",
     "Mask": "rmqsetup.steps.mask",
     "Packages": "rmqsetup.steps.packages",
     "Service": "rmqsetup.steps.service",
     "Trust": "rmqsetup.steps.trust",
+    "Units": "rmqsetup.steps.units",
 }
 """Every kind of step by the name it has in data, and the module it lives in."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmqsetup.checks import DOWN, Check, Diagnosis, catalogue
 from rmqsetup.checks.scene import Scene
@@ -15,6 +15,8 @@ from rmqsetup.errors import UsageError
 from rmqsetup.finding import Severity
 from rmqsetup.plan import Plan, order
 from rmqsetup.steps import Step
+from rmqsetup.steps.disabled import Disabled
+from rmqsetup.steps.service import Service
 
 DEADLINE = 20.0
 """Seconds for one check. Each of its looks has a shorter one; this ends what hangs all the same."""
@@ -156,10 +158,12 @@ def _late(check: Check) -> Diagnosis:
 def curable(found: Examination, what: str) -> tuple[Diagnosis, ...]:
     """Return the findings that are to be mended: `safe` ones, `all` that can be, or one by its id.
 
+    What is only a consequence is not mended beside its cause: seen from a wrong user everything else has a wrong owner.
     Raises `UsageError` for an id that was not found, or that nobody but a person can mend.
     """
     if what in ("safe", "all"):
-        return tuple(each for each in found.findings if each.fix and (each.safe or what == "all"))
+        causes = (illness.cause for illness in found.illnesses)
+        return tuple(each for each in causes if each.fix and (each.safe or what == "all"))
     check_named(what)
     named = tuple(each for each in found.findings if each.check == what.upper())
     if not named:
@@ -169,9 +173,21 @@ def curable(found: Examination, what: str) -> tuple[Diagnosis, ...]:
     return named
 
 
+def _joined(one: Step, other: Step) -> Step:
+    if isinstance(one, Disabled) and isinstance(other, Disabled):
+        return one.absorb(other)
+    if isinstance(one, Service) and isinstance(other, Service):
+        return replace(one, newer_than=tuple(dict.fromkeys((*one.newer_than, *other.newer_than))))
+    return one
+
+
 def cure(findings: tuple[Diagnosis, ...]) -> Plan:
-    """Return the plan that mends some findings; what several of them wish for is there once."""
+    """Return the plan that mends some findings; what several of them wish for is there once.
+
+    Lines of one file that several want switched off are switched off together. A service that is to be newer than
+    files of several is newer than all of them.
+    """
     steps: dict[str, Step] = {}
     for step in (step for finding in findings for step in finding.fix):
-        steps.setdefault(step.key, step)
+        steps[step.key] = _joined(steps[step.key], step) if step.key in steps else step
     return Plan("fix", order(tuple(steps.values())))

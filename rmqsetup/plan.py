@@ -17,6 +17,7 @@ from rmqsetup.recipe import Request
 from rmqsetup.resolution import Resolution
 from rmqsetup.steps import SCHEMA, AnyStep, Change, Step
 from rmqsetup.steps.archive import Archive
+from rmqsetup.steps.disabled import Disabled
 from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
@@ -93,7 +94,9 @@ def _item(step: Step, host: Host, earlier: tuple[Item, ...]) -> Item:
     try:
         observed: Step = observe(step, host)
         if isinstance(observed, Service):
-            files = tuple(item.step.key.partition(":")[2] for item in earlier if isinstance(item.step, File | Archive))
+            files = tuple(
+                item.step.key.partition(":")[2] for item in earlier if isinstance(item.step, File | Disabled | Archive)
+            )
             disturbed = any(item.change.disturbs == observed.name for item in earlier)
             observed = observed.aged(observed.newer_than if disturbed else files)
         change = step.diff(observed)

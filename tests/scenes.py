@@ -112,6 +112,7 @@ class Wires(Sockets):
         )
         self.known: tuple[Registered, ...] | Exception = (Registered("rabbit", 25672),)
         self.closed: dict[int, str] = {}
+        self.certificates: dict[str, tuple[str, bytes]] = {}
         self.answers: dict[str, object] = {
             "rabbit_nodes:list_members": [Atom("rabbit@broker")],
             "rabbit_nodes:list_running": [Atom("rabbit@broker")],
@@ -129,6 +130,9 @@ class Wires(Sockets):
 
     def opens(self, host, port):  # noqa: ARG002
         return self.closed.get(port, "")
+
+    def certificate(self, host, port):  # noqa: ARG002
+        return self.certificates.get(host, ("", b""))
 
     def status(self, host, address):  # noqa: ARG002
         if self.others and address.name != "rabbit@broker":

@@ -107,9 +107,26 @@ CONFIGURED = {
         "Date: Tue, 01 Jan 2069 00:00:00 UTC\n",
     ),
     "RMQ-028": (f"{LISTS}/x.list", "deb http://packages.example.org/debian noble main\n"),
+    "RMQ-131": (CONF, "\ufeffheartbeat = 60\n"),
+    "RMQ-140": (CONF, "listeners.tcp.default = 80\n"),
+    "RMQ-141": (CONF, "log.file = /srv/nowhere/x.log\n"),
+    "RMQ-142": (CONF, "auth_backends.1 = ldap\n"),
+    "RMQ-143": (ENV, "NODENAME = rabbit\n"),
+    "RMQ-146": (CONF, "hipe_compile = false\n"),
     "RMQ-064": (f"{OTP}/crypto-5.5.3/priv/lib/crypto.so", ""),
 }
 """Faults that are in one file."""
+
+CHANGED = {
+    "RMQ-132": "[Service]\nUser=nobody\n",
+    "RMQ-133": "[Service]\nPrivateNetwork=yes\n",
+    "RMQ-134": "[Service]\nExecStart=\nExecStart=/bin/true\n",
+    "RMQ-135": "LimitNOFILE=5\n",
+    "RMQ-136": "[Service]\nEnvironment=HOME=/srv/nowhere\n",
+    "RMQ-137": "[Service]\nExecStartPre=/bin/false\n",
+    "RMQ-138": "[Unit]\nRequires=nowhere.service\n",
+}
+"""Faults that are in a drop-in of the unit, whatever systemd says of it."""
 
 UNIT_LIMITS = {
     "RMQ-005": ("LimitNOFILE=256", "LimitNOFILE=65536", "LimitNOFILE=256"),
@@ -144,6 +161,41 @@ def spoil_unit(check):
         drop_in(machine, line, old, new)
 
     return spoil
+
+
+def spoil_drop_in(check):
+    def spoil(machine, wires):
+        if check in ("RMQ-137", "RMQ-138"):
+            down(machine, wires)
+        machine.put(DROP_IN, CHANGED[check])
+        machine.change(MORE, "DropInPaths=", f"DropInPaths={DROP_IN}")
+
+    return spoil
+
+
+def homeless(machine, _):
+    text = machine.files["/etc/passwd"].text
+    machine.put("/etc/passwd", text.replace(":/var/lib/rabbitmq:", ":/nonexistent:"))
+
+
+def no_variable(machine, wires):
+    down(machine, wires)
+    machine.put(CONF, "default_pass = $(NOSUCH)\n")
+
+
+def intercepted(machine, wires):
+    source(machine, "deb https://mirror.example.org/debian trixie main\n")
+    wires.certificates["mirror.example.org"] = ("self-signed certificate in certificate chain", b"der")
+    machine.say("openssl x509 -inform DER", "issuer=CN = Somebody between")
+
+
+def two_erlangs(machine, _):
+    for path in [path for path in machine.files if path.startswith("/etc/os-release") or path == "/usr/lib/os-release"]:
+        machine.put(path, 'ID="rocky"\nVERSION_ID="9.4"\nID_LIKE="rhel centos fedora"\n')
+    machine.folders |= {"/usr/bin": ["dnf", "erl", "rpm"], "/bin": []}
+    rows = (("erlang", "27.3.4-1.el9", "RabbitMQ"), ("erlang-erts", "26.2.5-1.el9", "Fedora Project"))
+    rows += (("rabbitmq-server", "4.0.5-1.el9", "RabbitMQ"),)
+    machine.say("rpm -qa", "".join(f"package\t{name}\t{version}\tx86_64\t{who}\t\n" for name, version, who in rows))
 
 
 def failing(machine, wires):
@@ -226,6 +278,18 @@ SPOILT = {
     **NODES,
     **{check: spoil_file(check) for check in CONFIGURED},
     **{check: spoil_unit(check) for check in UNIT_LIMITS},
+    **{check: spoil_drop_in(check) for check in CHANGED},
+    "RMQ-130": lambda machine, _: machine.say("stat -L", f"directory\t{CONF}\n"),
+    "RMQ-139": lambda machine, wires: (down(machine, wires), machine.put(ENV, "ulimit -v 1000\n")),
+    "RMQ-144": no_variable,
+    "RMQ-145": homeless,
+    "RMQ-147": intercepted,
+    "RMQ-151": lambda machine, _: machine.put("/var/lib/dpkg/statoverride", "nosuch root 755 /usr/sbin/rabbitmqctl\n"),
+    "RMQ-150": two_erlangs,
+    "RMQ-148": lambda machine, wires: (
+        wires.closed.update({4369: "timed out"}),
+        machine.say("ip -o link", "1: lo: <LOOPBACK> mtu 65536 state DOWN\n"),
+    ),
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": lambda machine, _: machine.change(UNIT, "LoadState=loaded", "LoadState=masked"),
@@ -341,9 +405,9 @@ def test_every_check_has_its_fault_here():
 def test_checks_only_look():
     words = {word for check in SPOILT for word in _programs(check)}
     assert words <= {
-        *("apt-cache", "apt-config", "apt-get", "df", "dpkg", "dpkg-query", "find", "getent", "head", "journalctl"),
+        *("apt-cache", "apt-config", "apt-get", "df", "dpkg", "dpkg-query", "find", "getent", "head", "ip"),
         *("ldd", "openssl", "sh", "stat", "systemctl", "tail", "/usr/bin/setpriv", "uname", "id"),
-        *("sw_vers", "sysctl"),
+        *("dnf", "journalctl", "rpm", "sw_vers", "sysctl"),
     }
 
 
@@ -368,7 +432,7 @@ def _programs(check):
         ),
         (CONF, "log.file.level = info # for now\nlog.console = true\ncluster_partition_handling = pause_minority\n"),
         (CONF, "default_user = $(USER)\nchannel_max = $(MOST)\n"),
-        (CONF, "listeners.tcp = none\nlisteners.ssl.default = 5671\n"),
+        (CONF, "listeners.tcp = none\nlisteners.ssl = none\n"),
         (
             "/etc/rabbitmq/advanced.config",
             "%% nothing yet\n[\n  {rabbit, [{tcp_listen_options, [{backlog, 128}]}]}\n].\n",

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
 from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.steps.access import Access, Right
@@ -19,6 +20,18 @@ SOON = 14 * 86400
 
 def present(scene: Scene) -> Iterator[Diagnosis]:
     """Every file of TLS that the configuration names is there, and the user that runs the broker can read it."""
+    bare = [each for each in scene.settings if each.key.startswith("listeners.ssl.") and each.value != "none"]
+    given = {each.key for each in scene.settings}
+    lacking = [kind for kind in ("certfile", "keyfile") if f"ssl_options.{kind}" not in given]
+    if bare and lacking and scene.file(f"{scene.layout.config}/advanced.config") is None:
+        yield error(
+            "RMQ-096",
+            f"the broker is to listen for TLS, and has no {' and no '.join(lacking)} for it",
+            evidence=(bare[0].place, f"no ssl_options.{lacking[0]} anywhere"),
+            hint=f"set ssl_options.{lacking[0]}, or take the line out: {bare[0].file}, line {bare[0].line}",
+            links=LINKS,
+            fix=without(scene, *bare),
+        )
     named = tuple({each.value: each for each in _named(scene)}.values())
     closed = unreadable(scene, tuple(dict.fromkeys(each.value for each in named if scene.file(each.value) is not None)))
     for setting in named:

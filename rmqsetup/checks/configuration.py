@@ -6,14 +6,17 @@ import json
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema, warning
 from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.cures import aside, disabled, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
 from rmqsetup.checks.settings import Setting
-from rmqsetup.host import NOT_FOUND
+from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
+from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
 FLAGS = re.compile(
@@ -21,6 +24,13 @@ FLAGS = re.compile(
     r"|P|Q|r|R|s\w+|S\w*|t|T|v|V|W[wie]?|z\w+)[\d:.]*"
 )
 """The emulator's flags that begin with a plus, in OTP 23 to 29 (manual page of erl), a number perhaps joined on."""
+
+
+SHARES = ("vm_memory_high_watermark.relative",)
+"""Settings that are a share of something."""
+
+TRIES = 40
+"""So many of the last lines of a shell script are left out one by one, to find the one that is wrong."""
 
 
 def readable(scene: Scene) -> Iterator[Diagnosis]:
@@ -53,6 +63,7 @@ def syntax(scene: Scene) -> Iterator[Diagnosis]:
                 evidence=(setting.place,),
                 hint=f"write it as key = value, or begin it with #: {setting.file}, line {setting.line}",
                 links=LINKS,
+                fix=without(scene, *(each for each in scene.settings if not each.key)),
             )
             return
 
@@ -74,6 +85,7 @@ def known(scene: Scene) -> Iterator[Diagnosis]:
                 cause="a node does not start with a key that it does not know",
                 hint=(f"{meant} may be meant; else take" if meant else "take") + f" the line out: {_line(setting)}",
                 links=LINKS,
+                fix=without(scene, setting),
             )
 
 
@@ -82,7 +94,7 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
     mappings = _mappings(scene)
     for setting in scene.settings:
         its = [mapping for mapping in mappings if mapping.admits(setting.key)]
-        wanted = its[0].refuses(setting.value) if its else ""
+        wanted = (its[0].refuses(setting.value) if its else "") or _beyond(setting)
         if wanted:
             yield error(
                 "RMQ-073",
@@ -91,6 +103,26 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
                 cause=f"it has to be {wanted}",
                 hint=f"correct {_line(setting)}",
                 links=LINKS,
+                fix=without(scene, setting),
+            )
+
+
+def current(scene: Scene) -> Iterator[Diagnosis]:
+    """No key is out of use in the installed release, which keeps some only so that old configurations still load.
+
+    Judged by what the release's own schemas say of their keys.
+    """
+    for setting in scene.settings:
+        its = next((mapping for mapping in _mappings(scene) if mapping.admits(setting.key)), None)
+        if its is not None and its.deprecated:
+            yield warning(
+                "RMQ-146",
+                f"RabbitMQ {scene.version} no longer uses {setting.key}",
+                evidence=(setting.place, f"its schema says: {its.deprecated}"),
+                hint=f"take the line out before an upgrade, which may refuse it: {_line(setting)}",
+                links=LINKS,
+                fix=disabled((setting,)),
+                safe=bool(re.search(r"no-op|[Nn]ot used", its.deprecated)),
             )
 
 
@@ -118,6 +150,7 @@ def advanced(scene: Scene) -> Iterator[Diagnosis]:
                 cause=fault,
                 hint=f'correct it; erl -eval \'io:format("~p~n", [file:consult("{path}")]), halt().\' checks it',
                 links=LINKS,
+                fix=_ended(scene, path, state),
             )
 
 
@@ -136,13 +169,14 @@ def environment(scene: Scene) -> Iterator[Diagnosis]:
             evidence=tuple(said[-2:]),
             hint=f"correct it; sh -n {path} checks it",
             links=LINKS,
+            fix=_parsed(scene, path, state.text),
         )
 
 
 def arguments(scene: Scene) -> Iterator[Diagnosis]:
     """The flags that are handed to Erlang's emulator are flags it has."""
     for setting in scene.environment:
-        if not setting.key.endswith("ERL_ARGS") or "CTL" in setting.key:
+        if not setting.key.endswith(("ERL_ARGS", "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS")) or "CTL" in setting.key:
             continue
         wrong = next((word for word in setting.value.split() if _is_wrong(word)), "")
         if wrong:
@@ -152,6 +186,7 @@ def arguments(scene: Scene) -> Iterator[Diagnosis]:
                 evidence=(setting.place,),
                 hint=f"take {wrong} out of {setting.file}, line {setting.line}",
                 links=LINKS,
+                fix=without(scene, setting),
             )
 
 
@@ -159,7 +194,7 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
     """The definitions that are imported at boot are there, readable, and JSON."""
     for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
         path = scene.setting(key)
-        place = next((each.place for each in reversed(scene.settings) if each.key == key), "")
+        named = tuple(each for each in scene.settings if each.key == key)
         if not path.startswith("/") or scene.names(path):
             continue
         state = scene.file(path)
@@ -170,10 +205,17 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
             yield error(
                 "RMQ-077",
                 f"the definitions file {path} {fault.partition(':')[0]}",
-                evidence=(place, f"{path} {fault}"),
+                evidence=(named[-1].place, f"{path} {fault}"),
                 hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks it",
                 links=(f"{DOCS}/definitions",),
+                fix=without(scene, *named),
             )
+
+
+def _beyond(setting: Setting) -> str:
+    """Say what a share may be, where it is none: of nothing, or of more than all there is."""
+    is_share = setting.key in SHARES and re.fullmatch(r"-?\d+(?:\.\d+)?", setting.value)
+    return "more than 0 and at most 1" if is_share and not 0 < float(setting.value) <= 1 else ""
 
 
 def _mappings(scene: Scene) -> tuple[Entry, ...]:
@@ -187,6 +229,31 @@ def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
     paths = [f"{folder}/{name}" for folder in folders for name in scene.names(folder) if name.endswith(".schema")]
     found = tuple(mapping for path in paths for mapping in schema.parse(scene.text(path)))
     return found if any(mapping.key == "heartbeat" for mapping in found) else ()
+
+
+def _ended(scene: Scene, path: str, state: FileState) -> tuple[Step, ...]:
+    """Give a file of one Erlang term the full stop that it lacks; one that lacks more is moved aside."""
+    text = f"{state.text.rstrip()}.\n"
+    try:
+        is_whole = isinstance(next(iter(consult(text)), None), list)
+    except ConsultError:
+        is_whole = False
+    if not is_whole:
+        return (aside(scene, path), *scene.started)
+    expect = (sha256(state.content or b""),)
+    own = (state.mode, state.owner, state.group)
+    return (File(path, text.encode(), *own, secret=True, expect=expect), *scene.started)
+
+
+def _parsed(scene: Scene, path: str, text: str) -> tuple[Step, ...]:
+    """Comment out the one line without which the shell can read the rest, where there is such a line."""
+    lines = text.split("\n")
+    for number, line in tuple(enumerate(lines, start=1))[-TRIES:]:
+        if line.strip() and not line.lstrip().startswith("#"):
+            rest = "\n".join((*lines[: number - 1], f"# {line}", *lines[number:]))
+            if scene.host.run(Command(("sh", "-n"), stdin=rest.encode())).ok:
+                return without(scene, Setting("", "", path, number, line))
+    return ()
 
 
 def _line(setting: Setting) -> str:
@@ -211,6 +278,7 @@ CHECKS = (
     Check("RMQ-071", "Every line of rabbitmq.conf is a setting", syntax, explains=DOWN),
     Check("RMQ-072", "RabbitMQ knows every key of its configuration", known, explains=DOWN),
     Check("RMQ-073", "Every setting has a value of its kind", valid, explains=DOWN),
+    Check("RMQ-146", "No key is out of use in the installed release", current),
     Check("RMQ-074", "advanced.config is an Erlang term", advanced, explains=DOWN),
     Check("RMQ-076", "Erlang knows the flags that it is given", arguments, explains=DOWN),
     Check("RMQ-077", "The definitions to import are there and JSON", definitions, explains=DOWN),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
+from rmqsetup.checks.cures import aside
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import FileState
 from rmqsetup.probes.address import CookieMissingError
@@ -48,6 +49,7 @@ def filled(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"{scene.layout.cookie}: {len(file.content)} bytes",),
             hint="put the cookie of the cluster back; a single node makes a new one once this file is moved away",
             links=LINKS,
+            fix=(aside(scene, scene.layout.cookie), *scene.started),
         )
 
 

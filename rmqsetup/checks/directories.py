@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from rmqsetup.catalog import load
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
 from rmqsetup.checks.access import unusable
+from rmqsetup.checks.cures import ASIDE, aside, blank
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import Kind
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.epmd import Registered
 from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
+from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.folder import Folder
 
 MANY = 2000
 """So many paths of a tree with the wrong owner are mended at once; they fit into one command line."""
@@ -36,6 +39,7 @@ def data(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"{home}: no such directory",),
             cause="systemd cannot go there to start the node (200/CHDIR)",
             hint=f"put it back, or make an empty one: install -d -o {scene.user} -g {scene.user} -m 755 {home}",
+            fix=_made(scene, home, 0o755),
         )
         return
     if scene.root and unusable(scene, (home,)):
@@ -56,7 +60,9 @@ def logs(scene: Scene) -> Iterator[Diagnosis]:
             f"the log directory {folder} is missing",
             evidence=(f"{folder}: no such directory",),
             cause="systemd sends the output of the service there, and starts nothing without it (209/STDOUT)",
-            hint=f"install -d -o {scene.user} -g adm -m 755 {folder} && systemctl restart rabbitmq-server",
+            hint=f"install -d -o {scene.user} -g {scene.user} -m 750 {folder} && systemctl restart rabbitmq-server",
+            fix=_made(scene, folder, 0o750),
+            safe=True,
         )
         return
     own = f"{scene.address.name}.log"
@@ -67,10 +73,13 @@ def logs(scene: Scene) -> Iterator[Diagnosis]:
 def read_only(scene: Scene) -> Iterator[Diagnosis]:
     """The file system of the data, or of the logs, is mounted read-only."""
     mounts = _mounts(scene.text("/proc/self/mounts") or scene.text("/proc/mounts"))
-    for what, path in (("data", scene.layout.data), ("logs", scene.layout.logs)):
+    places = (("data", f"{scene.data}/{scene.address.name}"), ("data", scene.layout.data), ("logs", scene.layout.logs))
+    told = set[str]()
+    for what, path in places:
         above = [mount for mount in mounts if path == mount[0] or path.startswith(f"{mount[0].rstrip('/')}/")]
         last = max(enumerate(above), key=lambda each: (len(each[1][0]), each[0]), default=(0, ("", "")))[1]
-        if scene.installed and "ro" in last[1].split(","):
+        if scene.installed and "ro" in last[1].split(",") and what not in told:
+            told.add(what)
             yield error(
                 "RMQ-055",
                 f"the {what} of the broker are on a file system that is mounted read-only",
@@ -98,6 +107,7 @@ def foreign(scene: Scene) -> Iterator[Diagnosis]:
             hint=f"give the host its old name back (hostnamectl), or set NODENAME={strangers[0]} in "
             f"{scene.layout.environment}; if those data are not needed, move {scene.data}/{strangers[0]} away",
             links=(f"{DOCS}/relocate",),
+            fix=tuple(aside(scene, f"{scene.data}/{name}") for name in scene.names(scene.data) if _of(strangers, name)),
         )
 
 
@@ -117,7 +127,8 @@ def flags(scene: Scene) -> Iterator[Diagnosis]:
             "RMQ-057",
             "the node's list of feature flags is damaged",
             evidence=(f"{path}: {why}",),
-            hint="put the file back from a backup of the data directory",
+            hint="put the file back from a backup of the data directory; the cure lets the node start blank",
+            fix=blank(scene),
         )
 
 
@@ -138,8 +149,9 @@ def needed_flags(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"{path}: {', '.join(sorted(enabled)[:6])}",),
             cause="these data come from an older RabbitMQ, from which no single upgrade leads here",
             hint="install the series the data come from again, run rabbitmqctl enable_feature_flag all there, and go "
-            "on series by series",
+            "on series by series; the cure lets the node start blank",
             links=(f"{DOCS}/feature-flags", f"{DOCS}/upgrade"),
+            fix=blank(scene),
         )
 
 
@@ -156,22 +168,46 @@ def torn(scene: Scene) -> Iterator[Diagnosis]:
     tables = [name for name in scene.names(home) if name.endswith(".DCD")]
     emptied = content is not None and _fails(scene) and int.from_bytes(content[32:36], "big") < len(tables)
     if content is not None and (emptied or not _is_dets(content)):
-        yield _damaged("the table of metadata (schema.DAT)", f"{home}/schema.DAT: {len(content)} bytes")
+        yield _damaged(scene, "the table of metadata (schema.DAT)", f"{home}/schema.DAT: {len(content)} bytes")
+    for name in ("cluster_nodes.config", "nodes_running_at_shutdown", "rabbit_serial"):
+        state = scene.file(f"{home}/{name}")
+        if state is not None and state.content is not None and not _is_list(state.text):
+            yield _damaged(scene, f"the file {name}", f"{home}/{name}: {state.text[:60]!r}")
     listed = scene.run("find", home, "-maxdepth", "4", "-name", "*.wal", "-size", "+0", timeout=5).stdout.splitlines()
     for path in listed[:20]:
         head = scene.run("head", "-c", "5", path).stdout
         if not re.match(r"RAWA[\x01-\x09]", head):
-            yield _damaged("the write-ahead log of Raft", f"{path}: begins with {head!r}")
+            yield _damaged(scene, "the write-ahead log of Raft", f"{path}: begins with {head!r}")
 
 
-def _damaged(what: str, evidence: str) -> Diagnosis:
+def _damaged(scene: Scene, what: str, evidence: str) -> Diagnosis:
     return error(
         "RMQ-059",
         f"{what} of the node is damaged",
         evidence=(evidence,),
         hint="keep a copy of the data directory; then restore it from a backup, or let the node join its cluster anew",
         links=(f"{DOCS}/backup",),
+        fix=blank(scene),
     )
+
+
+def _is_list(text: str) -> bool:
+    """Tell whether a text holds an Erlang term."""
+    try:
+        return bool(consult(text))
+    except ConsultError:
+        return False
+
+
+def _made(scene: Scene, folder: str, mode: int) -> tuple[Step, ...]:
+    """Make a folder for the user of the node, where there is that user."""
+    spare = aside(scene, folder).to
+    return (Folder(folder, spare, scene.user, scene.user, mode), *scene.started) if scene.has_user else ()
+
+
+def _of(nodes: list[str], name: str) -> bool:
+    """Tell whether a name in the folder of data is the data of one of some nodes, or its list of feature flags."""
+    return name in nodes or name.removesuffix("-feature_flags") in nodes
 
 
 def _fails(scene: Scene) -> bool:
@@ -244,7 +280,7 @@ def _mounts(text: str) -> list[tuple[str, str]]:
 
 
 def _is_data(scene: Scene, name: str) -> bool:
-    if re.search(r"-plugins-expand$|-feature_flags$|\.pid$", name):
+    if re.search(r"-plugins-expand$|-feature_flags$|\.pid$", name) or ASIDE in name:
         return False
     inside = scene.names(f"{scene.data}/{name}")
     return any(entry in inside for entry in ("msg_stores", "schema.DAT", "coordination", "quorum"))

@@ -11,6 +11,7 @@ from rmqsetup.checks.scene import Scene
 from rmqsetup.managers import State
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.terms import Atom, Term
+from rmqsetup.steps.access import Access, Right
 from rmqsetup.version import upstream
 
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -63,6 +64,17 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"no erl in {', '.join(PATH[:4])}",),
             hint=f"{scene.reinstall(scene.layout.erlang)}, or link erl into /usr/local/bin",
         )
+        return
+    for path, lacks, rights in _unusable(scene):
+        yield error(
+            "RMQ-065",
+            f"the service cannot start Erlang: {path} {lacks}",
+            evidence=(f"stat -L {path}: {lacks}",),
+            hint=scene.reinstall(scene.layout.erlang),
+            fix=(Access(rights), *scene.started) if rights else (),
+            safe=True,
+        )
+        return
 
 
 def several(scene: Scene) -> Iterator[Diagnosis]:
@@ -138,6 +150,24 @@ def crypto(scene: Scene) -> Iterator[Diagnosis]:
         evidence=(f"{path} {fault}",),
         hint=scene.reinstall("erlang-crypto"),
     )
+
+
+def _unusable(scene: Scene) -> Iterator[tuple[str, str, tuple[Right, ...]]]:
+    """Yield the programs with which an Erlang starts that nobody can run, and the rights with which they could."""
+    program, root = _program(scene), _root(scene)
+    if not scene.installed or scene.layout.prefix or not program:
+        return
+    machine = next((name for name in scene.names(root) if name.startswith("erts-")), "") if root else ""
+    names = ("erlexec", "beam.smp", "erl_child_setup") if machine else ()
+    paths = (program, *(f"{root}/{machine}/bin/{name}" for name in names))
+    said = scene.run("stat", "-L", "-c", "%a\t%U\t%G\t%n", "--", *paths).stdout.splitlines()
+    found = {row[3]: row for row in (line.split("\t", 3) for line in said) if len(row) == 4}
+    for path in paths:
+        if path not in found and (found or scene.file(path) is None):
+            yield path, "is not there, or leads to what is not", ()
+        elif path in found and not int(found[path][0], 8) & 0o111:
+            mode, owner, group, _ = found[path]
+            yield path, "cannot be executed", (Right(path, owner, group, int(mode, 8) | 0o111),)
 
 
 def _lacking(scene: Scene, there: dict[str, str]) -> list[tuple[str, str]]:

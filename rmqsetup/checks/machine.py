@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
+from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
+from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND
 
 DISK_LIMIT = 50_000_000
@@ -40,6 +42,7 @@ def name_known(scene: Scene) -> Iterator[Diagnosis]:
         cause=f"this machine is called {own}, and no name service knows {part}",
         hint=f"put {part} into /etc/hosts with an address of this machine, or let NODENAME be {name}@{own}",
         links=LINKS,
+        fix=without(scene, *_named_by(scene)) if _named_by(scene) else (),
     )
 
 
@@ -53,13 +56,17 @@ def name_ours(scene: Scene) -> Iterator[Diagnosis]:
     found = _addresses(scene, part) if scene.installed else None
     if not found or any(scene.has_address(address) for address in found):
         return
+    lines = _lines_of(scene, part)
+    misleading = [each for each in lines if not scene.has_address(each.raw.split()[0])]
+    is_all = misleading and all(set(_names(each)) <= {part, part.partition(".")[0]} for each in misleading)
     yield error(
         "RMQ-031",
         f"the name {part} leads to {found[0]}, which is no address of this machine",
-        evidence=(*_named_in(scene, part), f"getent ahosts {part}: {', '.join(found)}"),
+        evidence=(*(each.place for each in lines), f"getent ahosts {part}: {', '.join(found)}"),
         cause="the node looks for epmd there, and does not find it",
         hint=f"let {part} lead to an address of this machine in /etc/hosts, or to 127.0.1.1",
         links=LINKS,
+        fix=without(scene, *misleading) if is_all else (),
     )
 
 
@@ -75,6 +82,7 @@ def name_form(scene: Scene) -> Iterator[Diagnosis]:
             f"the node has the long name {scene.address.name}, and is to use short ones",
             evidence=(_setting(scene),),
             hint="set USE_LONGNAME=true beside NODENAME, or take the domain off the name",
+            fix=without(scene, *_named_by(scene)),
         )
     elif long and "." not in host:
         yield error(
@@ -82,6 +90,7 @@ def name_form(scene: Scene) -> Iterator[Diagnosis]:
             f"the node has the short name {scene.address.name}, and is to use long ones",
             evidence=(_setting(scene),),
             hint="give NODENAME the host's full name, or take USE_LONGNAME out",
+            fix=without(scene, *(each for each in scene.environment if each.key == "USE_LONGNAME")),
         )
 
 
@@ -158,9 +167,19 @@ def _addresses(scene: Scene, name: str) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(line.split()[0] for line in answer.stdout.splitlines() if line.split()))
 
 
-def _named_in(scene: Scene, name: str) -> tuple[str, ...]:
+def _lines_of(scene: Scene, name: str) -> tuple[Setting, ...]:
     lines = enumerate(scene.text("/etc/hosts").splitlines(), start=1)
-    return tuple(f"/etc/hosts:{number}: {line}" for number, line in lines if name in line.partition("#")[0].split())
+    found = (Setting("", "", "/etc/hosts", number, line) for number, line in lines)
+    return tuple(each for each in found if name in _names(each))
+
+
+def _names(line: Setting) -> list[str]:
+    return line.raw.partition("#")[0].split()[1:]
+
+
+def _named_by(scene: Scene) -> tuple[Setting, ...]:
+    """Return what says how the node is called; without it that is as its data are, unless those are of a third name."""
+    return tuple(each for each in scene.environment if each.key in ("NODENAME", "USE_LONGNAME"))
 
 
 def _setting(scene: Scene) -> str:

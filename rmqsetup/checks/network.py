@@ -6,14 +6,21 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
+from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.launch import wanted_ports
 from rmqsetup.probes import ports
 from rmqsetup.probes.ports import Taken
 from rmqsetup.probes.wire import ProbeError
+from rmqsetup.steps.service import Service
 
 EPMD = ("epmd", "systemd", "init")
 """Who may hold the port of epmd: itself, or systemd for its socket unit."""
+
+ADDRESSED = re.compile(
+    r"(?:\w+\.)?listeners\.(?:tcp|ssl)\.|(?:management|prometheus)\.(?:tcp|ssl)\.ip$|NODE_IP_ADDRESS$"
+)
+"""Settings and variables that name an address to listen on."""
 
 NODE = ("beam.smp", "beam", "erl")
 
@@ -34,6 +41,21 @@ def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
                 hint=f"end {who}, or let it listen elsewhere; then: systemctl restart epmd.socket rabbitmq-server",
             )
             return
+
+
+def loopback(scene: Scene) -> Iterator[Diagnosis]:
+    """The loopback interface is up: over it the node, epmd and every command of RabbitMQ talk to each other."""
+    if not scene.installed or "refused" in (scene.opens("127.0.0.1", scene.address.epmd_port) or "refused"):
+        return
+    said = scene.run("ip", "-o", "link", "show", "lo").stdout
+    if said and not re.search(r"<[^>]*\bUP\b", said):
+        yield error(
+            "RMQ-148",
+            "the loopback interface lo is down",
+            evidence=(f"ip link show lo: {said.strip()[:60]}",),
+            cause="nothing on this machine reaches 127.0.0.1",
+            hint="ip link set lo up; look at what configures the network, so that it stays",
+        )
 
 
 def blocked(scene: Scene) -> Iterator[Diagnosis]:
@@ -73,6 +95,8 @@ def unregistered(scene: Scene) -> Iterator[Diagnosis]:
         evidence=(f"port {port} is open; epmd on port {scene.address.epmd_port} has no {scene.address.name}",),
         cause="epmd was ended or restarted, or the node has another name than the configuration says",
         hint="start epmd (systemctl start epmd.socket): a node registers again by itself within a few seconds",
+        fix=(Service("systemd", "epmd.socket", enabled=None, if_known=True),),
+        safe=True,
     )
 
 
@@ -102,16 +126,18 @@ def own_ports(scene: Scene) -> Iterator[Diagnosis]:
 
 def own_addresses(scene: Scene) -> Iterator[Diagnosis]:
     """The addresses on which the broker is told to listen are this machine's."""
-    for setting in scene.settings:
-        if not re.match(r"(?:\w+\.)?listeners\.(?:tcp|ssl)\.|(?:management|prometheus)\.(?:tcp|ssl)\.ip$", setting.key):
+    for setting in (*scene.settings, *scene.environment):
+        if not ADDRESSED.match(setting.key):
             continue
-        address = setting.value if setting.key.endswith(".ip") else setting.value.rpartition(":")[0]
+        is_bare = setting.key.endswith((".ip", "ADDRESS"))
+        address = setting.value if is_bare else setting.value.rpartition(":")[0]
         if re.fullmatch(r"\[?[0-9a-fA-F:.]+\]?", address) and not scene.has_address(address):
             yield error(
                 "RMQ-045",
                 f"the broker is to listen on {address}, which is no address of this machine",
                 evidence=(setting.place,),
                 hint=f"correct {setting.file}, line {setting.line}; the machine has: {', '.join(scene.addresses[:6])}",
+                fix=without(scene, setting),
                 links=(f"{DOCS}/networking#interfaces",),
             )
 
@@ -151,6 +177,7 @@ def _registered(scene: Scene) -> tuple[tuple[int, str], ...]:
 
 CHECKS = (
     Check("RMQ-040", "Port 4369 belongs to epmd", epmd_port, explains=(*DOWN, "RMQ-041", "RMQ-042")),
+    Check("RMQ-148", "The loopback is up", loopback, explains=(*DOWN, "RMQ-030", "RMQ-041", "RMQ-042", "RMQ-040")),
     Check("RMQ-041", "No packet filter is in the node's way", blocked, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-043", "The broker's ports are free, or its own", own_ports, explains=DOWN),
     Check("RMQ-045", "The broker's addresses are this machine's", own_addresses, explains=DOWN),

@@ -6,16 +6,20 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.catalog import load
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, info, warning
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, info, settings, warning
+from rmqsetup.checks.cures import aside, disabled
 from rmqsetup.checks.scene import Scene
 from rmqsetup.facts import InstalledPackage
 from rmqsetup.managers import Manager, State, manager
 from rmqsetup.managers import Package as Wanted
 from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import find
+from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.version import Version, upstream
 
+PID_FILES = ("/run/zypp.pid", "/var/cache/dnf/metadata_lock.pid", "/var/cache/dnf/download_lock.pid", "/run/yum.pid")
+_NAMES = ("passwd", "group")
 VERIFIED = ("rabbitmq-server", "erlang-*", "esl-erlang")
 _HOLDS = {
     "apt": "apt-mark hold rabbitmq-server",
@@ -30,7 +34,7 @@ def busy(scene: Scene) -> Iterator[Diagnosis]:
     """Nobody holds the locks of the package manager, so that packages can be changed now."""
     tool = _manager(scene)
     question = tool.holders() if tool else None
-    lines = scene.run(*question.argv).stdout.splitlines() if question else []
+    lines = scene.run(*question.argv).stdout.splitlines() if question else list(_holding(scene))
     if lines:
         who = lines[0].partition("is held by ")[2]
         yield warning(
@@ -61,6 +65,40 @@ def unfinished(scene: Scene) -> Iterator[Diagnosis]:
         safe=True,
         lasting=True,
     )
+
+
+def database(scene: Scene) -> Iterator[Diagnosis]:
+    """Dpkg's own records are there, and name users that exist: without them no package can be changed at all."""
+    if scene.facts.manager != "apt":
+        return
+    names = scene.names("/var/lib/dpkg")
+    forgotten = not scene.installed and scene.server and scene.text("/var/lib/dpkg/status") == ""
+    if names and ("status" not in names or forgotten):
+        yield error(
+            "RMQ-151",
+            "dpkg's list of installed packages is lost",
+            evidence=(f"/var/lib/dpkg/status: {'empty' if 'status' in names else 'no such file'}",),
+            hint="cp /var/lib/dpkg/status-old /var/lib/dpkg/status; older ones are in /var/backups",
+        )
+    path = "/var/lib/dpkg/statoverride"
+    users, groups = ({line.partition(":")[0] for line in scene.text(f"/etc/{name}").splitlines()} for name in _NAMES)
+    lines = scene.text(path).splitlines(keepends=True)
+    lost = [line for line in lines if len(row := line.split()) == 4 and not _knows(row[0], users, row[1], groups)]
+    state = scene.file(path)
+    if lost and users and groups and state is not None:
+        rest = "".join(line for line in lines if line not in lost).encode()
+        yield error(
+            "RMQ-151",
+            f"dpkg is to give files to {lost[0].split()[0]}:{lost[0].split()[1]}, whom this machine does not know",
+            evidence=(f"{path}: {lost[0].strip()}",),
+            cause="dpkg refuses every change of packages as long as such a line is there",
+            hint=f"dpkg-statoverride --remove {lost[0].split()[-1]}, or make that user again",
+            fix=(File(path, rest, state.mode, state.owner, state.group, expect=(sha256(state.content or b""),)),),
+        )
+
+
+def _knows(user: str, users: set[str], group: str, groups: set[str]) -> bool:
+    return (user in users or user.startswith("#")) and (group in groups or group.startswith("#"))
 
 
 def held(scene: Scene) -> Iterator[Diagnosis]:
@@ -141,6 +179,7 @@ def pinned(scene: Scene) -> Iterator[Diagnosis]:
                     f"a preference of apt keeps {names[1].strip()} from being installed or upgraded",
                     evidence=(f"{path}: {' / '.join(line.strip() for line in stanza.strip().splitlines())}",),
                     hint=f"remove that stanza from {path}; apt-cache policy rabbitmq-server then names a candidate",
+                    fix=disabled(settings.matching(path, scene.text(path), stanza)),
                 )
 
 
@@ -157,6 +196,7 @@ def policy(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"{path}: exit 101",),
             cause="images are built with such a policy; on a machine that runs it is left over",
             hint=f"move {path} away, then: systemctl start rabbitmq-server",
+            fix=(aside(scene, path), *scene.started),
         )
 
 
@@ -185,6 +225,33 @@ def upgrade(scene: Scene) -> Iterator[Diagnosis]:
             fix=(hold,),
             safe=True,
         )
+
+
+def rival(scene: Scene) -> Iterator[Diagnosis]:
+    """Erlang is one package, or the distribution's many: not both at once.
+
+    Team RabbitMQ's Erlang for systems of rpm is one package, and that of distributions is split into dozens. Where
+    both are there, or parts are left over, files of one are used with those of the other.
+    """
+    names = {each.name: each.version for each in scene.facts.packages if each.state is State.INSTALLED}
+    parts = [name for name in names if re.fullmatch(r"erlang-(?:erts|kernel|stdlib|crypto|ssl|mnesia|os_mon)", name)]
+    if scene.facts.manager != "apt" and "erlang" in names and parts:
+        yield error(
+            "RMQ-150",
+            f"two Erlangs are installed: erlang {names['erlang']}, and the distribution's {parts[0]} {names[parts[0]]}",
+            evidence=tuple(f"rpm -q: {name} {names[name]}" for name in ("erlang", *parts[:3])),
+            hint=f"remove the one that RabbitMQ does not need: {scene.facts.manager} remove {' '.join(parts[:3])}",
+            links=(f"{DOCS}/install-rpm",),
+        )
+
+
+def _holding(scene: Scene) -> Iterator[str]:
+    """Say who holds the locks of dnf and zypper, by the files in which each writes its number."""
+    for path in PID_FILES if scene.facts.manager != "apt" else ():
+        number = scene.text(path).strip()
+        who = scene.text(f"/proc/{number}/comm").strip() if number.isdigit() else ""
+        if who:
+            yield f"{path} is held by process {number} ({who})"
 
 
 def _candidate(scene: Scene, present: str) -> tuple[str, str]:
@@ -237,7 +304,9 @@ def _series(release: str) -> str:
 CHECKS = (
     Check("RMQ-011", "Nobody holds the package manager's locks", busy),
     Check("RMQ-012", "No package is left half installed", unfinished),
+    Check("RMQ-151", "dpkg's own records are whole", database, explains=("RMQ-012", "RMQ-014")),
     Check("RMQ-014", "Everything that RabbitMQ's packages need is installed", complete, explains=(*DOWN, "RMQ-062")),
+    Check("RMQ-150", "There is one Erlang among the packages", rival, explains=("RMQ-062", "RMQ-063")),
     Check("RMQ-013", "Packages are held as a whole, or not at all", held),
     Check("RMQ-015", "The packages' files are as they were installed", damaged, explains=DOWN, slow=True),
     Check("RMQ-017", "No pin keeps RabbitMQ or Erlang away", pinned),

@@ -26,7 +26,9 @@ from rmqsetup.probes.node import ANY, NodeStatus, ask
 from rmqsetup.probes.terms import Atom, Term
 from rmqsetup.probes.unit import UnitState, unit_state
 from rmqsetup.probes.wire import Deadline, ProbeError, Wire
+from rmqsetup.steps import Step
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.units import Units
 
 Seen = TypeVar("Seen")
 
@@ -61,6 +63,23 @@ class Sockets:
         except ProbeError as error:
             return error.cause or error.message
         return ""
+
+    def certificate(self, host: str, port: int) -> tuple[str, bytes]:
+        """Return why the certificate of a server is not to be trusted, and that certificate (DER).
+
+        Nothing where it is to be trusted, or where no server answers.
+        """
+        import ssl
+
+        known = ssl.create_default_context()
+        try:
+            with socket.create_connection((host, port), 2.0) as wire, known.wrap_socket(wire, server_hostname=host):
+                return "", b""
+        except ssl.SSLCertVerificationError as error:
+            why = error.verify_message
+        except OSError:
+            return "", b""
+        return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
 
     def resolves(self, name: str) -> tuple[str, ...]:
         """Return the addresses of a name, none where it has none. Raises `OSError` where no name server answers."""
@@ -159,6 +178,10 @@ class Scene:
         """Return why no connection to a port can be made; empty where one can."""
         return self.remembered(("opens", host, port), lambda: self.sockets.opens(host, port))
 
+    def certificate(self, host: str, port: int) -> tuple[str, bytes]:
+        """Return why the certificate of a server is not to be trusted, and that certificate."""
+        return self.remembered(("certificate", host, port), lambda: self.sockets.certificate(host, port))
+
     # ---- the machine
 
     @once
@@ -233,11 +256,11 @@ class Scene:
         return next((line.partition("=")[2] for line in lines if line.startswith(f"{name}=")), default)
 
     @once
-    def started(self) -> tuple[Service, ...]:
-        """The step with which a cure ends: the service runs, where there is one that is to."""
+    def started(self) -> tuple[Step, ...]:
+        """The steps with which a cure ends: the service runs, where there is one that is to."""
         if self.unit is None or self.unit.load == "masked" or self.unit.enabled == "disabled":
             return ()
-        return (Service("systemd", self.layout.service, enabled=None),)
+        return (Units(f"{self.layout.service}.service"), Service("systemd", self.layout.service, enabled=None))
 
     # ---- configuration
 

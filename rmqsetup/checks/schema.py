@@ -6,9 +6,11 @@ Judging a machine's settings by them belongs to `configuration`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _MAPPING = re.compile(r'^\s*\{\s*mapping\s*,\s*"([^"]+)"', re.MULTILINE)
+_OBSOLETE = re.compile(r"\bDEPRECATED\b|^deprecated$|\bno-op\b")
 _TYPE = re.compile(r"\{\s*datatype\s*,\s*")
 _SIZE = r"-?\d+(?:\.\d+)?\s*(?:[kKmMgGtT]?i?[bB]?)"
 _SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+(?:\.\d+)?", "bytesize": _SIZE}
@@ -16,10 +18,14 @@ _SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+(?:\.\d+)?", "bytesize": _SIZE}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key, with `$name` for whatever a user writes there; `datatype` as the schema has it."""
+    """A key, with `$name` for whatever a user writes there; `datatype` as the schema has it.
+
+    `deprecated` is what the schema itself says of a key that is kept only for old configurations.
+    """
 
     key: str
     datatype: str = ""
+    deprecated: str = ""
 
     def admits(self, key: str) -> bool:
         """Tell whether a key is one of these."""
@@ -41,10 +47,29 @@ class Entry:
 
 def parse(text: str) -> tuple[Entry, ...]:
     """Read the mappings of a schema."""
+    obsolete = dict(_obsolete(text))
     text = re.sub(r"^\s*%.*$", "", text, flags=re.MULTILINE)
     found = list(_MAPPING.finditer(text))
     ends = (*(each.start() for each in found[1:]), len(text))
-    return tuple(Entry(each[1], _datatype(text[each.end() : end])) for each, end in zip(found, ends, strict=False))
+    return tuple(
+        Entry(each[1], _datatype(text[each.end() : end]), obsolete.get(each[1], ""))
+        for each, end in zip(found, ends, strict=False)
+    )
+
+
+def _obsolete(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys of which the comment above says that they are out of use, with its words."""
+    said = ""
+    for line in text.splitlines():
+        if line.lstrip().startswith("%"):
+            words = line.strip("% \t")
+            said = words if _OBSOLETE.search(words) else said
+        elif found := _MAPPING.match(line):
+            if said:
+                yield found[1], said
+            said = ""
+        elif line.strip() and not re.match(r"\s*\{\s*mapping\s*,\s*$", line):
+            said = ""
 
 
 def near(key: str, mappings: tuple[Entry, ...]) -> str:

@@ -6,13 +6,17 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, SERVICE_FAILS, SERVICE_STOPPED, Check, Diagnosis, error, info, warning
+from rmqsetup.checks.cures import packaged
 from rmqsetup.checks.scene import Scene
 from rmqsetup.launch import LOW
 from rmqsetup.probes import causes, logs
 from rmqsetup.probes.unit import Phase
 from rmqsetup.services import OPEN_FILES
+from rmqsetup.steps import Step
+from rmqsetup.steps.account import Account
 from rmqsetup.steps.mask import Mask
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.units import Units
 
 FEW = 1024
 """Below this many open files a node runs out of them under the first hundred connections."""
@@ -49,7 +53,7 @@ def failing(scene: Scene) -> Iterator[Diagnosis]:
         cause=unit.meaning,
         hint=remedy or "read /var/log/rabbitmq, and: journalctl -u rabbitmq-server -n 50",
         links=(f"{DOCS}/troubleshooting",),
-        fix=(Service("systemd", scene.layout.service, enabled=None),) if unit.active in ("inactive", "failed") else (),
+        fix=scene.started if unit.active in ("inactive", "failed") else (),
     )
 
 
@@ -67,7 +71,7 @@ def stopped(scene: Scene) -> Iterator[Diagnosis]:
         "the broker's service is stopped",
         evidence=(unit.words,),
         hint="systemctl start rabbitmq-server",
-        fix=(Service("systemd", scene.layout.service, enabled=None),),
+        fix=scene.started,
         safe=True,
     )
 
@@ -121,16 +125,17 @@ def open_files(scene: Scene) -> Iterator[Diagnosis]:
         return
     low, high = min(limits), _limit(found[1]) if found else max(limits)
     change = f"set LimitNOFILE=65536 in a drop-in (systemctl edit rabbitmq-server), then: {RESTART}"
-    links = (f"{DOCS}/networking#open-file-handle-limit",)
+    more: dict[str, object] = {"hint": change, "links": (f"{DOCS}/networking#open-file-handle-limit",)}
+    more |= {"fix": packaged(scene, "LimitNOFILE")}
     if low < LOW:
         tell = error if low < FEW else warning
         evidence = (limits[low], *_drop_ins(scene, "LimitNOFILE"))
         summary = f"the broker may have only {low:.0f} files and sockets open"
-        yield tell("RMQ-005", summary, evidence=evidence, hint=change, links=links)
+        yield tell("RMQ-005", summary, evidence=evidence, **more)
     elif high > 20 * OPEN_FILES:
         evidence = (limits[high], *_drop_ins(scene, "LimitNOFILE"))
         summary = "the limit of open files is needlessly huge"
-        yield warning("RMQ-005", summary, evidence=evidence, hint=change, links=links)
+        yield warning("RMQ-005", summary, evidence=evidence, **more)
 
 
 def _limit(text: str) -> float:
@@ -150,6 +155,7 @@ def memory(scene: Scene) -> Iterator[Diagnosis]:
             evidence=tuple(line for name in tight for line in _drop_ins(scene, name) or (f"{name}={values[name]}",)),
             cause="the node is killed, or its memory refused, while it boots or soon after",
             hint=f"raise {' and '.join(tight)} in the unit's drop-in (systemctl edit rabbitmq-server), then: {RESTART}",
+            fix=packaged(scene, *tight),
         )
 
 
@@ -161,7 +167,40 @@ def account(scene: Scene) -> Iterator[Diagnosis]:
             f"the user {scene.user}, as which the broker is to run, does not exist",
             evidence=(f"/etc/passwd has no line for {scene.user}",),
             hint=scene.reinstall(scene.layout.server),
+            fix=_account(scene),
         )
+
+
+def home(scene: Scene) -> Iterator[Diagnosis]:
+    """The broker's user has its group, and its home where the data and the cookie are."""
+    user = scene.layout.user
+    row = next((line.split(":") for line in scene.text("/etc/passwd").splitlines() if line.startswith(f"{user}:")), [])
+    if not scene.installed or scene.layout.prefix or len(row) < 6 or scene.user != user:
+        return
+    groups = [line.split(":") for line in scene.text("/etc/group").splitlines()]
+    fault, hint = "", f"usermod --home {scene.layout.data} {user}"
+    if groups and not any(group[0] == user for group in groups):
+        fault, hint = f"the group {user} does not exist", f"groupadd --system --gid {row[3]} {user}"
+    elif row[5].rstrip("/") != scene.layout.data:
+        fault = f"the home of {user} is {row[5] or 'nowhere'}, and its cookie and data are in {scene.layout.data}"
+    if fault:
+        yield error(
+            "RMQ-145",
+            fault,
+            evidence=(f"/etc/passwd: {':'.join(row)}",),
+            cause="somebody changed the account; what its package made has both",
+            hint=hint,
+            fix=_account(scene),
+        )
+
+
+def _account(scene: Scene) -> tuple[Step, ...]:
+    """Make the account of the package again, with the numbers to which its files belong."""
+    user, folder = scene.layout.user, scene.layout.data
+    numbers = scene.run("stat", "-c", "%u %g", folder).stdout.split()
+    if len(numbers) != 2 or "0" in numbers or scene.user != user:
+        return ()
+    return (Account(user, int(numbers[0]), int(numbers[1]), folder), *scene.started)
 
 
 def outdated(scene: Scene) -> Iterator[Diagnosis]:
@@ -181,7 +220,9 @@ def outdated(scene: Scene) -> Iterator[Diagnosis]:
             )
             return
     if scene.unit_property("NeedDaemonReload") == "yes":
-        yield info("RMQ-008", "systemd has not read the changed unit yet", hint="systemctl daemon-reload")
+        fix = (Units(f"{scene.layout.service}.service"),)
+        summary = "systemd has not read the changed unit yet"
+        yield info("RMQ-008", summary, hint="systemctl daemon-reload", fix=fix, safe=True)
 
 
 def start_time(scene: Scene) -> Iterator[Diagnosis]:
@@ -198,6 +239,7 @@ def start_time(scene: Scene) -> Iterator[Diagnosis]:
             f"the service is given only {value} to start",
             evidence=_drop_ins(scene, "TimeoutStartSec") or (f"TimeoutStartUSec={value}",),
             hint="set TimeoutStartSec=600 in the unit's drop-in: systemctl edit rabbitmq-server",
+            fix=packaged(scene, "TimeoutStartSec", "TimeoutSec"),
         )
 
 
@@ -215,6 +257,7 @@ def starter(scene: Scene) -> Iterator[Diagnosis]:
                     f"the unit needs {found[2]}, which {lacks}",
                     evidence=(f"{path}:{number}: {line.strip()}",),
                     hint=f"put it right, or {path}; then: systemctl daemon-reload && {RESTART}",
+                    fix=packaged(scene, found[1]),
                 )
 
 
@@ -231,6 +274,12 @@ def _drop_ins(scene: Scene, name: str) -> tuple[str, ...]:
 CHECKS = (
     Check("RMQ-003", "The service can be started: its unit is not masked", masked, explains=DOWN),
     Check("RMQ-007", "The user that runs the service exists", account, explains=DOWN),
+    Check(
+        "RMQ-145",
+        "The broker's user has its group and its home",
+        home,
+        explains=(*DOWN, "RMQ-050", "RMQ-053", "RMQ-054"),
+    ),
     Check("RMQ-010", "What the unit names is there", starter, explains=DOWN),
     Check("RMQ-006", "The service has the memory it needs", memory, explains=DOWN),
     Check("RMQ-009", "The service has the time it needs to start", start_time, explains=DOWN),

@@ -9,6 +9,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from rmqsetup.steps.disabled import told
+
 _PAIR = re.compile(r"^\s*([^\s=#][^=#]*?)\s*=\s*(.*?)\s*$")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?(?:RABBITMQ_)?([A-Z][A-Z0-9_]*)=(.*?)\s*$")
 
@@ -25,8 +27,8 @@ class Setting:
 
     @property
     def place(self) -> str:
-        """The very line, with where it stands."""
-        return f"{self.file}:{self.line}: {self.raw.strip()}"
+        """The line, with where it stands, and without a password."""
+        return f"{self.file}:{self.line}: {told(self.raw)}"
 
 
 def parse(file: str, text: str) -> tuple[Setting, ...]:
@@ -39,6 +41,13 @@ def parse(file: str, text: str) -> tuple[Setting, ...]:
         value = _value(pair[2]) if pair else ""
         found.append(Setting(pair[1] if pair else "", value, file, number, line))
     return tuple(found)
+
+
+def matching(file: str, text: str, part: str) -> tuple[Setting, ...]:
+    """Return the lines of a part of a file, whatever they say: those that are neither empty nor comments."""
+    first = text[: text.find(part)].count("\n") + 1
+    lines = enumerate(part.split("\n"), start=first)
+    return tuple(Setting("", "", file, n, line) for n, line in lines if line.strip() and not line.startswith("#"))
 
 
 def environment(file: str, text: str) -> tuple[Setting, ...]:

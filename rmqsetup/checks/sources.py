@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 from rmqsetup.catalog import load
 from rmqsetup.checks import Check, Diagnosis, error, warning
+from rmqsetup.checks.cures import aside, disabled, switched_off
 from rmqsetup.checks.scene import Scene
-from rmqsetup.errors import RmqsetupError
-from rmqsetup.host import FileState
+from rmqsetup.checks.settings import Setting
+from rmqsetup.checks.trust import key_fault
 from rmqsetup.managers import apt_sources
 from rmqsetup.managers.sources import ConfiguredSource
-from rmqsetup.openpgp import read_keys
-from rmqsetup.steps.file import File, sha256
+from rmqsetup.steps import Step
 
 HOSTS = 2
 """So many names are asked for: where no name server answers, each takes seconds."""
@@ -33,7 +33,7 @@ def retired(scene: Scene) -> Iterator[Diagnosis]:
             evidence=tuple(_place(each) for each in doomed),
             cause=row.reason if row else "",
             hint="remove these lines; rmqsetup install sets up what replaced them",
-            fix=tuple(filter(None, (_without(scene, path, doomed) for path in dict.fromkeys(s.file for s in doomed)))),
+            fix=switched_off(scene, doomed),
             safe=True,
         )
 
@@ -42,15 +42,18 @@ def conflicting(scene: Scene) -> Iterator[Diagnosis]:
     """No source is configured twice with different keys: apt then refuses to read any list at all."""
     known: dict[tuple[str, str], ConfiguredSource] = {}
     for source in _enabled(scene):
-        for place in ((uri.rstrip("/"), suite) for uri in source.uris for suite in source.suites):
+        for place in ((uri.rstrip("/"), suite) for uri in source.uris for suite in source.suites or ("",)):
             other = known.setdefault(place, source)
             if _signers(other) != _signers(source):
-                yield error(
+                spare = _worse(scene, other, source)
+                is_apt = scene.facts.manager == "apt"
+                yield (error if is_apt else warning)(
                     "RMQ-021",
                     f"{place[0]} is configured twice, with conflicting keys (Signed-By)",
                     evidence=(_place(other), _place(source)),
-                    cause="apt reads no list at all as long as two entries disagree",
+                    cause="apt reads no list at all as long as two entries disagree" if is_apt else "",
                     hint=f"keep one of them: remove the entry in {other.file} or the one in {source.file}",
+                    fix=switched_off(scene, (spare,)),
                 )
                 return
 
@@ -67,26 +70,8 @@ def malformed(scene: Scene) -> Iterator[Diagnosis]:
             "apt cannot read its source lists",
             evidence=tuple(said[:3]),
             hint="put the named file right, or move it out of /etc/apt/sources.list.d",
+            fix=tuple(step for line in said for step in _readable(scene, line)),
         )
-
-
-def keys(scene: Scene) -> Iterator[Diagnosis]:
-    """The keyring that an entry names is there, and holds a key that is still valid."""
-    told = set[str]()
-    for source in (each for each in _enabled(scene) if not each.retired):
-        for path in (word for word in source.signed_by.split() if word.startswith("/") and word not in told):
-            state = scene.file(path)
-            fault = "is missing" if state is None else _key_fault(state, scene.now)
-            if not fault:
-                continue
-            told.add(path)
-            yield error(
-                "RMQ-023",
-                f"the signing key of {' '.join(source.uris)} {fault}",
-                evidence=(_place(source), f"{path}: {'no such file' if state is None else fault}"),
-                cause="apt cannot prove what the source sends (NO_PUBKEY, EXPKEYSIG), and refuses it",
-                hint="put the source's present keyring there; rmqsetup install has the keys of Team RabbitMQ",
-            )
 
 
 def dates(scene: Scene) -> Iterator[Diagnosis]:
@@ -124,11 +109,13 @@ def proxy(scene: Scene) -> Iterator[Diagnosis]:
         number = int(port) if port.isdigit() else 80
         problem = scene.opens(host, number)
         if problem:
+            lines = _configured(scene, f"{host}:{port}" if port else host)
             yield warning(
                 "RMQ-026",
                 f"apt is told to use a proxy that does not answer: {host}:{number}",
-                evidence=(f"apt-config: Acquire::{scheme}::Proxy, {problem}", *_configured(scene, f"{host}:{port}")),
+                evidence=(f"apt-config: Acquire::{scheme}::Proxy, {problem}", *(each.place for each in lines[:2])),
                 hint="start the proxy, or take the line out of /etc/apt/apt.conf.d",
+                fix=disabled(lines, "// "),
             )
             return
 
@@ -201,6 +188,7 @@ def suites(scene: Scene) -> Iterator[Diagnosis]:
             cause=_codename(scene, suite),
             hint="apt-get update -o APT::Update::Error-Mode=any says why; if the suite does not exist there, "
             "correct or remove the line",
+            fix=switched_off(scene, tuple(source for source, _, _ in lost)),
         )
 
 
@@ -216,30 +204,24 @@ def _signers(source: ConfiguredSource) -> frozenset[str]:
     return frozenset(source.signed_by.split())
 
 
-def _without(scene: Scene, path: str, doomed: list[ConfiguredSource]) -> File | None:
-    state = scene.file(path)
-    if state is None or state.content is None or scene.facts.manager != "apt":
-        return None
-    text = state.content.decode(errors="surrogateescape")
-    rest = apt_sources.without(path, text, tuple(each.line for each in doomed if each.file == path))
-    content = rest.encode(errors="surrogateescape") if rest else None
-    return File(path, content, state.mode, state.owner, state.group, expect=(sha256(state.content),), early=True)
+def _worse(scene: Scene, one: ConfiguredSource, other: ConfiguredSource) -> ConfiguredSource:
+    """Return which of two entries can go: the one whose keyring is missing or expired, else the later one."""
+    paths = [word for word in one.signed_by.split() if word.startswith("/")]
+    states = [scene.file(path) for path in paths]
+    is_good = all(state is not None and not key_fault(state, scene.now) for state in states)
+    return other if is_good else one
 
 
-def _key_fault(state: FileState, now: float) -> str:
-    """Say what is wrong with a keyring; one that is not understood is not judged."""
-    if state.content is None:
-        return ""
-    if not state.content:
-        return "is empty"
-    try:
-        found = read_keys(state.content)
-    except RmqsetupError:
-        return ""
-    if found and all(key.expires and key.expires.timestamp() < now for key in found):
-        last = max(key.expires for key in found if key.expires)
-        return f"has expired on {last:%Y-%m-%d}"
-    return ""
+def _readable(scene: Scene, complaint: str) -> tuple[Step, ...]:
+    """Switch off the line that apt complains of; a whole file where it is in stanzas."""
+    found = re.search(r"(?:entry|line|stanza) (\d+) in (?:list file|source list|source file) (/\S+)", complaint)
+    if not found:
+        return ()
+    if found[2].endswith(".sources"):
+        return (aside(scene, found[2]),)
+    lines = scene.text(found[2]).splitlines()
+    number = int(found[1])
+    return disabled((Setting("", "", found[2], number, lines[number - 1]),)) if number <= len(lines) else ()
 
 
 def _release(scene: Scene, uri: str, suite: str) -> tuple[str, str]:
@@ -281,14 +263,14 @@ def _is_checked(scene: Scene) -> bool:
     return not re.search(r'^Acquire::Check-Valid-Until "(?:0|no|false|off)"', dump, re.MULTILINE)
 
 
-def _configured(scene: Scene, address: str) -> tuple[str, ...]:
+def _configured(scene: Scene, address: str) -> tuple[Setting, ...]:
     folder = "/etc/apt/apt.conf.d"
     return tuple(
-        f"{folder}/{name}:{number}: {line.strip()}"
-        for name in scene.names(folder)
-        for number, line in enumerate(scene.text(f"{folder}/{name}").splitlines(), start=1)
-        if address in line
-    )[:2]
+        Setting("", "", path, number, line)
+        for path in ("/etc/apt/apt.conf", *(f"{folder}/{name}" for name in scene.names(folder)))
+        for number, line in enumerate(scene.text(path).splitlines(), start=1)
+        if address in line and not line.lstrip().startswith(("//", "#"))
+    )
 
 
 def _codename(scene: Scene, suite: str) -> str:
@@ -304,7 +286,6 @@ CHECKS = (
         explains=("RMQ-022", "RMQ-028", "RMQ-023"),
     ),
     Check("RMQ-022", "apt can read its source lists", malformed, explains=("RMQ-028",)),
-    Check("RMQ-023", "The signing keys of the sources are there and valid", keys, explains=("RMQ-028",)),
     Check("RMQ-020", "No source is configured that was shut down", retired),
     Check("RMQ-024", "No index is from the future", dates),
     Check("RMQ-026", "The proxy that apt is to use answers", proxy),

@@ -111,7 +111,10 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     lasting = tuple(each for each in mended if each.lasting)
     if not seen.changes:
         if not found.ok:
-            session.terminal.say("nothing of this can be mended without you; the findings say what to type\n")
+            rest = any(each.fix for each in found.findings)
+            told = "nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID" if rest else ""
+            told = told or "nothing of this can be mended without you; the findings say what to type"
+            session.terminal.say(f"{told}\n")
         return _answer(session, found)
     for each in lasting:
         session.terminal.say(f"cannot be undone: mending {each.check}, {each.summary}\n")

@@ -35,7 +35,7 @@ UNLISTEN = "kill $(cat /root/holder); rm -f /run/holder"
 class Fault:
     """A fault that shell commands make and take back. `fix` is what `doctor --fix` is to be told to mend it.
 
-    What cannot be taken back after it was mended is `lasting`.
+    What cannot be taken back after it was mended is `lasting`. One that is `alone` hides others, or is hidden by them.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Fault:
     undo: str
     fix: str = ""
     lasting: bool = False
+    alone: bool = False
 
 
 def _written(path: str, text: str) -> str:
@@ -51,7 +52,7 @@ def _written(path: str, text: str) -> str:
 
 
 def _config(name: str, check: str, text: str, path: str = CONF) -> Fault:
-    return Fault(name, check, _written(path, text), f"rm {path}")
+    return Fault(name, check, _written(path, text), f"rm {path}", "all")
 
 
 def _listed(name: str, text: str) -> str:
@@ -123,12 +124,14 @@ RUNNING = (
         f"cp /usr/share/keyrings/debian-archive-keyring.gpg /etc/apt/keyrings/other.gpg; {MIRROR} "
         + _listed("twice", "deb [signed-by=/etc/apt/keyrings/other.gpg] $u trixie main\\n"),
         f"rm {LISTS}/twice.list /etc/apt/keyrings/other.gpg",
+        "all",
     ),
-    _source("malformed source", "RMQ-022", "deb [signed-by http://packages.example.org/debian\\n"),
+    _source("malformed source", "RMQ-022", "deb [signed-by http://packages.example.org/debian\\n", "all"),
     _source(
         "keyring missing",
         "RMQ-023",
         "deb [signed-by=/usr/share/keyrings/gone.gpg] https://packages.example.org/debian trixie main\\n",
+        "all",
     ),
     Fault(
         "index from the future",
@@ -142,8 +145,9 @@ RUNNING = (
         "RMQ-026",
         "printf 'Acquire::http::Proxy \"http://127.0.0.1:3128\";\\n' >/etc/apt/apt.conf.d/95proxies",
         "rm /etc/apt/apt.conf.d/95proxies",
+        "all",
     ),
-    _source("suite that is not there", "RMQ-028", "deb $u noble main\\n"),
+    _source("suite that is not there", "RMQ-028", "deb $u noble main\\n", "all"),
     Fault(
         "cookie changed behind the node",
         "RMQ-052",
@@ -190,6 +194,7 @@ RUNNING = (
         "RMQ-056",
         f"cp -a {DATA}/rabbit@broker {DATA}/rabbit@old",
         f"rm -r {DATA}/rabbit@old",
+        "all",
     ),
     _tls("certificate expired", "RMQ-098", dates="-not_before 20240101000000Z -not_after 20250101000000Z"),
 )
@@ -197,52 +202,67 @@ RUNNING = (
 
 STOPPED = (
     Fault("service stopped", "RMQ-002", "true", "true", "safe"),
-    Fault("unit masked", "RMQ-003", "systemctl -q mask rabbitmq-server", "systemctl -q unmask rabbitmq-server", "safe"),
+    Fault(
+        "unit masked",
+        "RMQ-003",
+        "systemctl -q mask rabbitmq-server",
+        "systemctl -q unmask rabbitmq-server",
+        "safe",
+        alone=True,
+    ),
     Fault(
         "user missing",
         "RMQ-007",
         "cp -p /etc/passwd /root/passwd; sed -i /^rabbitmq:/d /etc/passwd",
         "cp -p /root/passwd /etc/passwd",
+        "all",
+        alone=True,
     ),
     Fault(
         "working directory missing",
         "RMQ-010",
         f"mkdir -p {DROP_IN}; printf '[Service]\\nWorkingDirectory=/srv/nowhere\\n' >{DROP_IN}/x.conf; {RELOAD}",
         UNDROP,
+        "all",
     ),
     Fault(
         "few open files",
         "RMQ-005",
         f"mkdir -p {DROP_IN}; printf '[Service]\\nLimitNOFILE=256\\n' >{DROP_IN}/x.conf; {RELOAD}",
         UNDROP,
+        "all",
     ),
     Fault(
         "little memory",
         "RMQ-006",
         f"mkdir -p {DROP_IN}; printf '[Service]\\nMemoryMax=70M\\nLimitAS=900M\\n' >{DROP_IN}/x.conf; {RELOAD}",
         UNDROP,
+        "all",
     ),
     Fault(
         "no time to start",
         "RMQ-009",
         f"mkdir -p {DROP_IN}; printf '[Service]\\nTimeoutStartSec=1\\n' >{DROP_IN}/x.conf; {RELOAD}",
         UNDROP,
+        "all",
     ),
-    Fault("cookie open to others", "RMQ-050", f"chmod 644 {COOKIE}", f"chmod 400 {COOKIE}"),
+    Fault("cookie open to others", "RMQ-050", f"chmod 644 {COOKIE}", f"chmod 400 {COOKIE}", "safe"),
     Fault("cookie of root", "RMQ-050", f"chown root: {COOKIE}", f"chown rabbitmq: {COOKIE}", "safe"),
     Fault(
         "cookie empty",
         "RMQ-051",
         f"{KEEP}cp -p {COOKIE} /root/kept/ && : >{COOKIE}",
         f"cat /root/kept/.erlang.cookie >{COOKIE}",
+        "all",
     ),
     Fault("data of root", "RMQ-053", f"chown -R root: {DATA}", f"chown -R rabbitmq: {DATA}", "safe"),
-    Fault("log directory missing", "RMQ-054", f"mv {LOGS} /root/logs", f"mv /root/logs {LOGS}"),
+    Fault("log directory missing", "RMQ-054", f"mv {LOGS} /root/logs", f"mv /root/logs {LOGS}", "safe"),
     Fault(
         "log of root",
         "RMQ-054",
         f"chown root: {LOGS}/rabbit@broker.log; chmod 600 {LOGS}/rabbit@broker.log",
         f"chown rabbitmq: {LOGS}/rabbit@broker.log; chmod 640 {LOGS}/rabbit@broker.log",
+        "safe",
     ),
     Fault(
         "data read-only",
@@ -264,12 +284,14 @@ STOPPED = (
         f"{KEEP}cp -p {DATA}/rabbit@broker-feature_flags /root/kept/ && "
         f"printf '[a,\\n' >{DATA}/rabbit@broker-feature_flags",
         f"cat /root/kept/rabbit@broker-feature_flags >{DATA}/rabbit@broker-feature_flags",
+        "all",
     ),
     Fault(
         "feature flags of an old series",
         "RMQ-058",
         f"printf '[quorum_queue,user_limits].\\n' >{DATA}/rabbit@broker-feature_flags",
         f"cat /root/kept/rabbit@broker-feature_flags >{DATA}/rabbit@broker-feature_flags",
+        "all",
     ),
     Fault(
         "metadata truncated",
@@ -277,6 +299,7 @@ STOPPED = (
         f"cp -p {DATA}/rabbit@broker/schema.DAT /root/kept/ && "
         f"head -c 5000 /root/kept/schema.DAT >{DATA}/rabbit@broker/schema.DAT",
         f"cat /root/kept/schema.DAT >{DATA}/rabbit@broker/schema.DAT",
+        "all",
     ),
     Fault(
         "Raft log overwritten",
@@ -284,12 +307,14 @@ STOPPED = (
         f"f=$(ls {DATA}/rabbit@broker/quorum/*/*.wal | head -1); echo $f >/root/kept/wal; cp -p $f /root/kept/w; "
         "printf RAWAX | dd of=$f conv=notrunc 2>/dev/null",
         "cat /root/kept/w >$(cat /root/kept/wal)",
+        "all",
     ),
     Fault(
         "name leads elsewhere",
         "RMQ-031",
         "cp /etc/hosts /root/hosts; sed 's/^.* broker$/192.0.2.77 broker/' /root/hosts >/etc/hosts",
         "cat /root/hosts >/etc/hosts",
+        "all",
     ),
     Fault(
         "node of an unknown host",
@@ -303,20 +328,24 @@ STOPPED = (
         "RMQ-032",
         f"echo NODENAME=rabbit@broker.example.org >>{ENV}",
         f"cat /root/kept/rabbitmq-env.conf >{ENV}",
+        "all",
+        alone=True,
     ),
     Fault(
         "environment that is no shell",
         "RMQ-075",
         f"echo 'if NODENAME=rabbit' >>{ENV}",
         f"cat /root/kept/rabbitmq-env.conf >{ENV}",
+        "all",
     ),
     Fault(
         "unknown flag of Erlang",
         "RMQ-076",
         f"echo 'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=\"+S 4:4 +hipe true\"' >>{ENV}",
         f"cat /root/kept/rabbitmq-env.conf >{ENV}",
+        "all",
     ),
-    Fault("configuration closed", "RMQ-070", f"echo 'heartbeat = 30' >{CONF}; chmod 600 {CONF}", f"rm {CONF}"),
+    Fault("configuration closed", "RMQ-070", f"echo 'heartbeat = 30' >{CONF}; chmod 600 {CONF}", f"rm {CONF}", "safe"),
     _config("configuration is no setting", "RMQ-071", "heartbeat 30\\n"),
     _config("unknown key", "RMQ-072", "heartbeat = 60\\nvm_memory_high_watermark_relative = 0.5\\n"),
     _config("bad value", "RMQ-073", "channel_max = lots\\n"),
@@ -332,6 +361,7 @@ STOPPED = (
         _written(CONF, "load_definitions = /etc/rabbitmq/d.json\\n")
         + "; echo '{ \"vhosts\": [ {}, ] }' >/etc/rabbitmq/d.json",
         f"rm {CONF} /etc/rabbitmq/d.json",
+        "all",
     ),
     Fault(
         "list of plugins without full stop",

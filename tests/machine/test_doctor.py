@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from broker import own_mirror, rmqsetup
-from faults import RUNNING, STOPPED
+from faults import COOKIE, DATA, DROP_IN, ENV, LISTS, RUNNING, STOPPED
+from rare_faults import RARE, RPM, SOURCES
 from test_rpm import OLDER
+
+from rmqsetup.doctor import check_named
 
 pytestmark = pytest.mark.machine
 
@@ -23,6 +27,9 @@ STARTED = (
     "systemctl start --no-block rabbitmq-server; for i in $(seq 300); do "
     "systemctl show -p SubState rabbitmq-server | grep -q auto-restart && break; sleep 0.1; done"
 )
+MANY = 10
+"""So many faults are cured together at most."""
+
 BEATEN = ("cookie open to others", "unknown key", "data of root")
 """Faults with which the broker is really started, so that what it dies of is folded under them."""
 
@@ -39,6 +46,7 @@ def broker(lab, tool):
     machine = lab.machine(layers=(*tool.layers(), lab.layer("distribution-broker", install)))
     machine.run("rabbitmqctl", "await_startup", check=True)
     machine.run("mkdir", "-p", "/root/kept", "/etc/apt/keyrings", check=True)
+    machine.run("cp", "-p", ENV, f"{DATA}/rabbit@broker-feature_flags", "/root/kept/", check=True)
     yield machine
     lab.remove(machine)
 
@@ -83,6 +91,8 @@ def test_a_system_of_rpm_packages_is_looked_at_as_well(start_rpm, tool):
     assert diagnosis(machine) == []
     rmqsetup(machine, "install", *own_mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
     assert diagnosis(machine) == []
+    assert _trials(machine, RPM, between=[]) == []
+    _cured(machine, [each for each in RPM if each.fix])
     shell(machine, "systemctl stop rabbitmq-server; chown -R root: /var/lib/rabbitmq/mnesia")
     assert ids(diagnosis(machine)) == ["RMQ-053"]
     rmqsetup(machine, "doctor", "--fix", "--yes")
@@ -98,7 +108,7 @@ def test_looking_changes_nothing(broker):
 
 
 def test_faults_of_a_broker_that_runs_are_named_first(broker):
-    assert _trials(broker, RUNNING, between=[]) == []
+    assert _trials(broker, (*RUNNING, *SOURCES), between=[]) == []
 
 
 def test_a_packet_filter_is_named_first(broker):
@@ -116,7 +126,7 @@ def test_a_packet_filter_is_named_first(broker):
 def test_faults_that_keep_a_broker_from_starting_are_named_first(broker):
     """Most are made while it is stopped, and only looking tells them apart; of three it really dies."""
     shell(broker, "systemctl stop rabbitmq-server")
-    wrong = _trials(broker, STOPPED)
+    wrong = _trials(broker, (*STOPPED, *RARE))
     for fault in (each for each in STOPPED if each.name in BEATEN):
         shell(broker, f"{fault.make}; {STARTED}")
         found = diagnosis(broker)
@@ -146,26 +156,63 @@ def _trials(machine, faults, between=None):
 
 @pytest.mark.timeout(600)
 def test_faults_are_cured_and_the_cures_undone(broker):
-    """The broker is well after each cure; the cure is taken back, and the fault is there again."""
-    for fault in (each for each in RUNNING if each.fix):
-        _cured(broker, fault)
+    """The broker is well after each cure; the cure is taken back, and the faults are there again.
+
+    Faults that leave each other alone are cured together: what several want of one file has to come together, too.
+    """
+    for faults in _rounds((*RUNNING, *SOURCES)):
+        _cured(broker, faults)
     shell(broker, "systemctl stop rabbitmq-server")
-    for fault in (each for each in STOPPED if each.fix):
-        _cured(broker, fault)
+    for faults in _rounds((*STOPPED, *RARE)):
+        _cured(broker, faults)
     shell(broker, "systemctl start rabbitmq-server")
     assert diagnosis(broker) == []
 
 
-def _cured(machine, fault):
-    shell(machine, fault.make)
-    rmqsetup(machine, "doctor", f"--fix={fault.fix}", "--yes")
-    assert machine.run("rabbitmq-diagnostics", "-q", "check_running").exit_code == 0, fault.name
-    assert diagnosis(machine) == [], fault.name
-    if fault.lasting:
+def _rounds(faults):
+    """Share out those that can be cured: no two of a round touch one file, and none explains another."""
+    rounds = []
+    for fault in (each for each in faults if each.fix):
+        own = fault.alone or fault.lasting or fault.fix not in ("safe", "all")
+        fitting = (
+            each for each in rounds if not own and len(each) < MANY and all(_is_apart(fault, other) for other in each)
+        )
+        its = next(fitting, None)
+        if its is None:
+            rounds.append([fault])
+        else:
+            its.append(fault)
+    return rounds
+
+
+def _is_apart(one, other):
+    own = other.alone or other.lasting or other.fix not in ("safe", "all")
+    explains = {*check_named(one.check).explains, *check_named(other.check).explains}
+    paths = [(f"{a}/", f"{b}/") for a in _touched(one) for b in _touched(other)]
+    shared = any((a.startswith(b) or b.startswith(a)) and a != f"{ENV}/" for a, b in paths)
+    return not (own or shared or {one.check, other.check} & explains)
+
+
+def _touched(fault):
+    return set(re.findall(r"/(?:etc|var|usr/share)/[\w./@-]*\w", fault.make)) - {LISTS, DROP_IN, "/etc/rabbitmq/conf.d"}
+
+
+def _cured(machine, faults):
+    names = [each.name for each in faults]
+    for fault in faults:
+        shell(machine, fault.make)
+    how = {each.fix for each in faults}
+    rmqsetup(machine, "doctor", f"--fix={how.pop() if len(how) == 1 else 'all'}", "--yes")
+    assert machine.run("rabbitmq-diagnostics", "-q", "check_running").exit_code == 0, names
+    assert diagnosis(machine) == [], names
+    if any(each.lasting for each in faults):
         return
     rmqsetup(machine, "undo", "--yes")
-    assert ids(diagnosis(machine))[:1] == [fault.check], fault.name
-    shell(machine, fault.undo)
+    again = [check for found in diagnosis(machine) for check in (found["check"], *ids(found["consequences"]))]
+    assert {each.check for each in faults} <= set(again), names
+    for fault in reversed(faults):
+        shell(machine, fault.undo)
+    shell(machine, f"rm -rf {DATA}/*.aside-* /var/log/rabbitmq.aside-* {COOKIE}.aside-* /etc/rabbitmq/*.aside-*")
 
 
 def test_a_bundle_has_no_cookie_and_no_password(broker):
@@ -181,8 +228,10 @@ def test_a_bundle_has_no_cookie_and_no_password(broker):
 
 def test_the_table_in_the_documents_has_every_fault():
     """Compare, or write anew with UPDATE_GOLDEN=1: the tests above have held the doctor to each row."""
-    rows = ["", "| Fault | Found first | Cured by `--fix` |", "|---|---|---|"]
-    rows += [f"| {each.name} | {each.check} | {'yes' if each.fix else ''} |" for each in (*RUNNING, *STOPPED)]
+    how = {"": "", "safe": "`--fix`"}
+    faults = (*RUNNING, *SOURCES, *STOPPED, *RARE)
+    rows = ["", "| Fault | Found first | Cured by |", "|---|---|---|"]
+    rows += [f"| {each.name} | {each.check} | {how.get(each.fix, '`--fix=all`')} |" for each in faults]
     text = DOCUMENT.read_text(encoding="utf-8")
     new = f"{text.split(BEGIN)[0]}{BEGIN}\n" + "\n".join(rows) + f"\n\n{END}" + text.split(END)[1]
     if os.environ.get("UPDATE_GOLDEN"):

@@ -1,0 +1,117 @@
+"""Steps with which findings are mended, as several checks need them: what they are is in `steps`.
+
+Every one of them can be undone, and none deletes what somebody has written.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rmqsetup.checks.scene import Scene
+from rmqsetup.checks.settings import Setting
+from rmqsetup.managers.sources import ConfiguredSource
+from rmqsetup.steps import Step
+from rmqsetup.steps.aside import Aside
+from rmqsetup.steps.disabled import Disabled, line, told
+from rmqsetup.steps.service import Service
+from rmqsetup.steps.units import Units
+
+ASIDE = ".aside-"
+"""In the name of everything that was moved aside, before the time."""
+
+LOCAL = ("/etc/systemd/", "/run/systemd/")
+"""Where units and drop-ins of an administrator are; those of packages are not ours to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A line of a unit or of one of its drop-ins; a `section` is empty before the first of them."""
+
+    file: str
+    line: int
+    section: str
+    name: str
+    value: str
+    raw: str
+
+    @property
+    def place(self) -> str:
+        """The line, with where it stands, and without a password."""
+        return f"{self.file}:{self.line}: {told(self.raw)}"
+
+    @property
+    def local(self) -> bool:
+        """Whether an administrator wrote it."""
+        return self.file.startswith(LOCAL)
+
+
+def aside(scene: Scene, path: str) -> Aside:
+    """Move something aside, to a name in its own folder that tells who did it and when."""
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(scene.now))
+    return Aside(path.rstrip("/"), f"{path.rstrip('/')}{ASIDE}{moment}")
+
+
+def blank(scene: Scene) -> tuple[Step, ...]:
+    """Let the node start blank: its data and its list of feature flags are moved aside, as they are."""
+    home = f"{scene.data}/{scene.address.name}"
+    standing = [path for path in (home, f"{home}-feature_flags") if scene.host.peek(path) is not None]
+    return (*(aside(scene, path) for path in standing), *scene.started)
+
+
+def disabled(settings: Iterable[Setting | Directive], mark: str = "# ") -> tuple[Disabled, ...]:
+    """Comment lines out, in each file that has some."""
+    lines: dict[str, list[tuple[int, str]]] = {}
+    for each in settings:
+        lines.setdefault(each.file, []).append(line(each.line, each.raw))
+    return tuple(Disabled(path, tuple(its), mark) for path, its in lines.items())
+
+
+def without(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
+    """Comment settings out, and let the service start."""
+    return (*disabled(settings), *scene.started)
+
+
+def switched_off(scene: Scene, sources: Iterable[ConfiguredSource]) -> tuple[Disabled, ...]:
+    """Comment entries of source lists out: a line, or all lines of a stanza or a section."""
+    return disabled(each for source in sources for each in _entry(scene, source))
+
+
+def directives(scene: Scene) -> tuple[Directive, ...]:
+    """Return every line of the unit and of its drop-ins, in the order in which they count."""
+    return scene.remembered("directives", lambda: tuple(_directives(scene)))
+
+
+def packaged(scene: Scene, *names: str) -> tuple[Step, ...]:
+    """Let a property of the unit be what its package says: lines of an administrator that set it are commented out.
+
+    Nothing where there are none. A service that runs has to be started anew for it.
+    """
+    wrong = [each for each in directives(scene) if each.local and each.name in names]
+    if not wrong:
+        return ()
+    unit = scene.layout.service
+    again = Service("systemd", unit, enabled=None, newer_than=tuple(dict.fromkeys(each.file for each in wrong)))
+    return (*disabled(wrong), Units(f"{unit}.service"), *((again,) if scene.started else ()))
+
+
+def _entry(scene: Scene, source: ConfiguredSource) -> Iterator[Setting]:
+    lines = scene.text(source.file).splitlines()
+    for number, raw in enumerate(lines[source.line - 1 :], start=source.line):
+        if not raw.strip() or (number > source.line and raw.startswith("[")):
+            return
+        yield Setting("", "", source.file, number, raw)
+        if not source.file.endswith((".sources", ".repo")):
+            return
+
+
+def _directives(scene: Scene) -> Iterator[Directive]:
+    for path in (scene.unit_property("FragmentPath"), *scene.unit_property("DropInPaths").split()):
+        section = ""
+        for number, raw in enumerate(scene.text(path).splitlines() if path else (), start=1):
+            if head := re.match(r"^\[(\w+)\]\s*$", raw):
+                section = head[1]
+            elif found := re.match(r"^\s*(\w+)\s*=\s*(.*?)\s*$", raw):
+                yield Directive(path, number, section, found[1], found[2], raw)

@@ -1,0 +1,68 @@
+"""What systemd holds in memory of a unit: its files as they are now, and no failures that forbid a start."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from rmqsetup.errors import ManagerError, RmqsetupError
+from rmqsetup.host import Answer, Command, Look, Result
+from rmqsetup.steps import Change, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """A unit that systemd has read and may start. `stale` and `refused` are observed only.
+
+    `whole` asks for one that systemd could make sense of: of one that it could not, it does not say when its files have
+    changed since.
+    """
+
+    unit: str
+    whole: bool = True
+    stale: bool = False
+    refused: bool = False
+
+    @property
+    def key(self) -> str:
+        """The unit is what it is about."""
+        return f"units:{self.unit}"
+
+    @property
+    def phase(self) -> Phase:
+        """Behind the files of units, before services start."""
+        return Phase.REMOVE
+
+    def query(self) -> tuple[Look, ...]:
+        """Ask systemd."""
+        return (Command(("systemctl", "show", "-p", "NeedDaemonReload,Result,LoadState", self.unit)),)
+
+    def observe(self, answers: tuple[Answer, ...]) -> Units:
+        """Return whether files have changed since systemd read them, and whether it gave up on the unit."""
+        said = answers[0].stdout if isinstance(answers[0], Result) else ""
+        torn = self.whole and re.search(r"^LoadState=(?:bad-setting|error)$", said, re.MULTILINE)
+        return replace(
+            self, stale=bool(torn) or "NeedDaemonReload=yes" in said, refused="Result=start-limit-hit" in said
+        )
+
+    def diff(self, observed: Units) -> Change:
+        """Let systemd read them, and forget failures; the way back too, with the files as they are then."""
+        read = (Command(("systemctl", "daemon-reload")),) if observed.stale else ()
+        forgotten = (Command(("systemctl", "reset-failed", self.unit)),) if observed.refused else ()
+        if not read and not forgotten:
+            return Change()
+        return Change(
+            (*read, *forgotten), replace(self, whole=False), f"let systemd read the changed unit {self.unit} anew"
+        )
+
+    def bare(self) -> Units:
+        """Return the same: there is nothing that could be missing."""
+        return self
+
+    def explain(self, result: Result) -> RmqsetupError:
+        """Say what systemd did not do."""
+        return ManagerError(f"{result.command} failed", cause=result.tail())
+
+    def absorb(self, newer: Units) -> Units:  # noqa: ARG002 - they are the same
+        """Wish it once."""
+        return self
