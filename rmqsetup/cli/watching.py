@@ -78,6 +78,7 @@ def _tried(api: Api) -> Api:
     try:
         api.sample()
     except ProbeError as error:
+        api.close()
         raise UsageError(
             "the Erlang cookie of the node cannot be read, and its HTTP API cannot be used instead",
             cause=": ".join(filter(None, (error.message, error.cause))),

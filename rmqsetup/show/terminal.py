@@ -20,7 +20,7 @@ WIDEST = 110
 _COLOURS = {
     **dict.fromkeys(("ok", "passed", "running", "active", "done", "yes"), "32"),
     **dict.fromkeys(("changed", "warning", "skipped", "not finished", "rolled back", "booting", "ended"), "33"),
-    **dict.fromkeys(("failed", "error", "failing", "stopped", "down", "alarm"), "31"),
+    **dict.fromkeys(("failed", "error", "failing", "stopped", "down", "alarm", "not reached"), "31"),
 }
 
 
