@@ -112,8 +112,8 @@ def test_the_longest_come_first_and_are_few():
 # --- what nodes answer -----------------------------------------------------------------------------------------------
 
 
-def told(name: bytes, ready: int, kind: str = "rabbit_classic_queue") -> tuple:
-    return (b"/", name, Atom(kind), [ready, 0, 1])
+def told(name: bytes, ready: int, kind: str = "rabbit_classic_queue", written: int | None = None) -> tuple:
+    return (b"/", name, Atom(kind), [ready, 0, 1], [] if written is None else [[written, 0]])
 
 
 def answered(**more) -> list:
@@ -134,7 +134,7 @@ def answered(**more) -> list:
         "ready": 9,
         "unacknowledged": 0,
         "slot": (0, 0),
-        "told": [told(b"a", 2), told(b"b", 7, "rabbit_quorum_queue")],
+        "told": [told(b"a", 2, written=2), told(b"b", 7, "rabbit_quorum_queue", 7)],
         "connections": 1,
         "channels": 1,
         "consumers": 1,
@@ -153,14 +153,25 @@ def test_a_node_that_keeps_statistics_says_it_all():
     assert place == Place()
 
 
+ASKED = [told(b"a", 2), told(b"b", 7, "rabbit_quorum_queue", 6)]
+"""Where there are no statistics, nothing is written of classic queues."""
+
+
+def test_what_a_queue_says_itself_stands_for_what_was_written_of_it():
+    sample, _ = parse_sample(answered(ready=100, told=[told(b"a", 30, written=10)]), "rabbit@a", 1.0)
+    assert sample.ready == 120
+
+
 def test_without_statistics_the_classic_queues_that_were_asked_are_added():
-    sample, place = parse_sample(answered(silent=TRUE, written=1, ready=7), "rabbit@a", 1.0)
+    sample, place = parse_sample(answered(silent=TRUE, written=1, ready=6, told=ASKED), "rabbit@a", 1.0)
     assert (sample.ready, sample.seen) == (9, 2)
     assert place == Place()
 
 
 def test_without_statistics_and_with_many_queues_the_walk_goes_on_and_the_longest_are_asked_again():
-    sample, place = parse_sample(answered(silent=TRUE, written=1, queues=5000, slot=(3, 99)), "rabbit@a", 1.0)
+    sample, place = parse_sample(
+        answered(silent=TRUE, written=1, queues=5000, slot=(3, 99), told=ASKED), "rabbit@a", 1.0
+    )
     assert (sample.ready, sample.unacknowledged, sample.seen) == (None, None, 2)
     assert place.slot == 99
     assert place.known == tuple((Atom("resource"), b"/", Atom("queue"), name) for name in (b"a", b"b"))

@@ -85,23 +85,20 @@ def parse_sample(answer: Term, name: str, at: float) -> tuple[Sample, Place]:
     """Return the sample in an answer to `sample.erl`, and where the next look goes on."""
     items = {text(key): value for key, value in _pairs(answer)}
     told = [(_queue(one), one) for one in _list(items["told"])]
+    unwritten = [_written(one) is None for _, one in told]
     longest = ranked(tuple(queue for queue, _ in told))
     slot, following = (_number(each) or 0 for each in _tuple(items["slot"]))
     silent, whole = items["silent"] == TRUE, slot == following == 0
     known = tuple(_resource(term) for queue, term in told if queue in longest) if silent and not whole else ()
-    classic = [queue for queue, _ in told if silent and queue.kind == "classic"]
-    ready, unacknowledged = _number(items["ready"]), _number(items["unacknowledged"])
-    if silent:
-        ready = (ready or 0) + sum(queue.ready or 0 for queue in classic) if whole else None
-        unacknowledged = (unacknowledged or 0) + sum(queue.unacknowledged or 0 for queue in classic) if whole else None
+    counted = not silent or whole
     sample = Sample(
         at,
         _status(items, name),
         counted=_flow(items["counted"]),
         queues=_number(items["queues"]),
-        seen=(_number(items["written"]) or 0) + len(classic),
-        ready=ready,
-        unacknowledged=unacknowledged,
+        seen=(_number(items["written"]) or 0) + sum(unwritten),
+        ready=_total(items["ready"], told, 0) if counted else None,
+        unacknowledged=_total(items["unacknowledged"], told, 1) if counted else None,
         longest=longest,
         connections=_number(items["connections"]),
         channels=_number(items["channels"]),
@@ -146,10 +143,26 @@ def _flow(term: Term) -> Flow | None:
 
 
 def _queue(term: Term) -> Queue:
-    host, name, kind, values = _tuple(term)
+    host, name, kind, values, _ = _tuple(term)
     ready, unacknowledged, consumers = (_number(each) for each in _list(values))
     word = text(kind).removeprefix("rabbit_").removesuffix("_queue")
     return Queue(text(host), text(name), word, ready, unacknowledged, consumers)
+
+
+def _written(term: Term) -> list[Term] | None:
+    """Return what a node had written down of a queue when it was asked, if anything."""
+    written = _list(_tuple(term)[4])
+    return _list(written[0]) if written else None
+
+
+def _total(written: Term, told: list[tuple[Queue, Term]], which: int) -> int:
+    """Return the sum of what is written, with what was asked for in the place of what was written of the same queue."""
+    total = _number(written) or 0
+    for queue, term in told:
+        old = _number((_written(term) or [0, 0])[which]) or 0
+        new = (queue.ready, queue.unacknowledged)[which]
+        total += 0 if new is None else new - old
+    return max(total, 0)  # a queue may have written anew meanwhile
 
 
 def _resource(term: Term) -> Term:

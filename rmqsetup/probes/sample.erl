@@ -51,7 +51,9 @@
     Tell = fun(Queue) ->
         {resource, Host, queue, Name} = amqqueue:get_name(Queue),
         Items = rabbit_amqqueue:info(Queue, [messages_ready, messages_unacknowledged, consumers]),
-        {Host, Name, amqqueue:get_type(Queue), [Value || {_, Value} <- Items]}
+        %% What is written of it is in the sums above, and some seconds old.
+        Old = [[Waiting, Out] || {_, Waiting, Out, _, _} <- ets:lookup(queue_coarse_metrics, amqqueue:get_name(Queue))],
+        {Host, Name, amqqueue:get_type(Queue), [Value || {_, Value} <- Items], Old}
     end,
     Told = [Answer || Queue <- Asked ++ Named, (Answer = Try(fun() -> Tell(Queue) end)) =/= undefined],
 
