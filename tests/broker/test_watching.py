@@ -44,10 +44,12 @@ def watching(source: Inside | Api) -> Iterator[Watch]:
 
 @contextmanager
 def channel_of(broker) -> Iterator[pika.channel.Channel]:
-    with pika.BlockingConnection(pika.URLParameters(broker.url_of(broker.new_vhost()))) as connection:
+    name = broker.new_vhost()
+    with pika.BlockingConnection(pika.URLParameters(broker.url_of(name))) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         yield channel
+    broker.delete_vhost(name)
 
 
 def fill(channel, queue: str, messages: int) -> None:
