@@ -33,7 +33,8 @@ JSON = """\
 ## JSON
 
 With `--output json` every command prints one object, also when it fails, and ends with the same exit code. That of
-`start --foreground` comes when the node has ended, that of `run` without a command when its broker is up.
+`start --foreground` comes when the node has ended, that of `run` without a command when its broker is up; `status
+--watch` prints one for each look, in a line of its own.
 
 | Key | Meaning |
 |---|---|

@@ -12,6 +12,7 @@ from support import table
 
 from rmqsetup.cli import reading
 from rmqsetup.cli.options import COMMANDS, command, completed
+from rmqsetup.show.watch import FLOW
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -87,7 +88,8 @@ def test_the_table_of_systems_is_the_catalogs():
 def test_pictures_show_what_the_tool_prints_today():
     """The words of a picture are those the program has: a renamed rung or heading makes a picture old."""
     shown = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs/pictures").glob("*.svg")}
-    assert set(shown) == {"install", "verify", "status", "uninstall"}
+    assert set(shown) == {"install", "verify", "status", "watch", "uninstall"}
+    assert all(word in shown["watch"] for word in (*FLOW, "queues", "consumers"))
     for rung in ("packages", "service", "node", "listeners", "login", "messages"):
         assert rung in shown["install"]
         assert rung in shown["verify"]

@@ -29,7 +29,7 @@ LAYERS = (
         *("rpmbase", "network", "pairing", "recipe"),
         *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
     ),
-    ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status"),
+    ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status", "watch"),
     ("hosts",),
     ("pipeline", "versions", "broker", "fleet"),
     ("show", "testing"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import time
 from pathlib import Path
 
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -27,6 +28,7 @@ SCENES = (
     ("install", ("install", "--source", "distro", "--plugins", "rabbitmq_management")),
     ("verify", ("verify",)),
     ("status", ("status",)),
+    ("watch", ("status", "--watch", "--count", "4")),
     ("uninstall", ("uninstall",)),
 )
 """Name of a picture, and what is typed after `rmqsetup`."""
@@ -53,6 +55,24 @@ sys.stdout.buffer.write(seen)
 """
 """Runs a command on a terminal of 80 columns inside the machine, and answers yes to a question."""
 
+CLIENTS = """
+import sys, time
+sys.path.insert(0, "/usr/local/lib/rmqsetup-lab/deps")
+import pika
+channel = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1")).channel()
+channel.confirm_delivery()
+for queue, kind in (("orders", "quorum"), ("invoices", "classic"), ("letters", "classic")):
+    channel.queue_declare(queue, durable=True, arguments={"x-queue-type": kind})
+channel.basic_qos(prefetch_count=10)
+channel.basic_consume("orders", lambda own, method, *_: own.basic_ack(method.delivery_tag))
+until = time.monotonic() + 30
+while time.monotonic() < until:
+    for queue in ("orders", "orders", "orders", "invoices", "letters")[: 4 + int(time.time()) % 2]:
+        channel.basic_publish("", queue, b"a message")
+    channel.connection.process_data_events(0.01)
+"""
+"""What goes through the broker that is watched: there is something to be seen of it a moment after this has begun."""
+
 THEME = TerminalTheme(
     (250, 250, 248),
     (36, 41, 47),
@@ -76,6 +96,9 @@ def main() -> None:
         machine = lab.machine("trixie", layers=tool.layers())
         machine.run("apt-get", "-q", "update", check=True)
         for name, words in SCENES:
+            if name == "watch":
+                machine.popen("python3", "-c", CLIENTS)
+                time.sleep(7)  # classic queues tell of their lengths every five seconds
             done = machine.run("python3", "-c", PERSON, "rmqsetup", *words)
             (HERE / f"{name}.svg").write_text(picture(name, f"# rmqsetup {' '.join(words)}", done.stdout))
     tool.close()
@@ -93,6 +116,7 @@ def picture(name: str, typed: str, seen: str) -> str:
 def settled(seen: str) -> list[str]:
     """Return the lines that stay on a terminal: what moved on the last line was written over or wiped away."""
     lines, start = [""], False
+    seen = seen.rpartition("\x1b[?1049l")[2]  # what was on a screen of its own is gone with it
     for part in re.split(r"(\r\n|\n|\r|\x1b\[2?K|\x1b\[1A|\x1b\[\?25[lh])", seen):
         if part in ("\n", "\r\n"):
             lines, start = [*lines, ""], False

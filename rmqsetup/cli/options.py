@@ -69,6 +69,10 @@ class Words(NamedTuple):
     names: tuple[str, ...] = ()
     program: tuple[str, ...] = ()
     what: str | None = None
+    watch: bool = False
+    interval: float | None = None
+    looks: int | None = None
+    api: str | None = None
 
     @property
     def json(self) -> bool:
@@ -308,7 +312,22 @@ COMMANDS: tuple[Command, ...] = (
         (Option("what", (), "list, or clear; list if left out.", "ACTION", choices=("list", "clear")), JSON, *TALK),
     ),
     Command("verify", (LEVEL, WAIT, *TALK)),
-    Command("status", TALK),
+    Command(
+        "status",
+        (
+            Option("watch", ("--watch",), "Look again and again, also at messages, queues and clients: q ends it."),
+            Option("interval", ("--interval",), "How long from look to look: 2 if left out.", "SECONDS", float),
+            Option("looks", ("--count",), "End after so many looks.", "N", int),
+            Option(
+                "api",
+                ("--api",),
+                "Watch over the HTTP API at this address, without root, logged in as RABBITMQ_USER with "
+                "RABBITMQ_PASSWORD, or as guest.",
+                "URL",
+            ),
+            *TALK,
+        ),
+    ),
     Command(
         "doctor",
         (

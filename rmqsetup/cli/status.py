@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rmqsetup.errors import UsageError
+
 if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
     from rmqsetup.show.answer import Answer
@@ -13,8 +15,17 @@ def run(session: Session) -> Answer:
     """Show how the broker is, on one screen: versions, uptime, listeners, alarms, memory, disk.
 
     Asks the node over sockets, which costs a few milliseconds. Exit code 8 when it does not run or an alarm
-    blocks publishers. What the node says of itself only root and the user rabbitmq may ask.
+    blocks publishers. What the node says of itself only root and the user rabbitmq may ask. With --watch the screen
+    is alive: rates of messages, the longest queues and clients as well; one line for each look where there is no
+    terminal, or one JSON object.
     """
+    if session.words.watch:
+        from rmqsetup.cli.watching import watch
+
+        return watch(session)
+    words = session.words
+    if (words.interval, words.looks, words.api) != (None, None, None):
+        raise UsageError("--interval, --count and --api are of --watch", hint="rmqsetup status --watch")
     from rmqsetup.cli.verifying import unseen
     from rmqsetup.show import status as screen
     from rmqsetup.show.answer import Answer, plain

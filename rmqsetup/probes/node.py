@@ -36,6 +36,7 @@ class Way(Enum):
 
     DISTRIBUTION = "Erlang distribution"
     COMMAND_LINE = "rabbitmqctl"
+    HTTP_API = "HTTP API"
 
 
 @dataclass(frozen=True, slots=True)

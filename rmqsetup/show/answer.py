@@ -59,8 +59,8 @@ def exit_code(answer: Answer) -> int:
     return answer.error.exit_code if answer.error else answer.exit_code
 
 
-def envelope(answer: Answer) -> str:
-    """Return the answer as JSON, the same keys for every command."""
+def envelope(answer: Answer, *, indent: int | None = 2) -> str:
+    """Return the answer as JSON, the same keys for every command; in one line without an `indent`."""
     import json
 
     error = answer.error
@@ -72,7 +72,7 @@ def envelope(answer: Answer) -> str:
         "data": plain(answer.data()),
         "errors": [_error(error)] if error else [],
     }
-    text = json.dumps(body, indent=2, ensure_ascii=False)
+    text = json.dumps(body, indent=indent, ensure_ascii=False)
     return text if answer.frank else veiled(text)
 
 

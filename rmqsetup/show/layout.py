@@ -5,7 +5,11 @@ What is said belongs to the modules of each noun.
 
 from __future__ import annotations
 
+import re
+
 INDENT = "  "
+
+_COLOUR = re.compile(r"(\x1b\[\d*m)")
 
 
 def pairs(rows: tuple[tuple[str, str], ...], width: int, *, indent: str = INDENT) -> str:
@@ -69,3 +73,44 @@ def span(number: float | None) -> str:
 def moment(iso: str) -> str:
     """Return an ISO time in UTC without its T and offset: `2026-05-01 12:30:00`."""
     return iso[:19].replace("T", " ")
+
+
+def number(value: float | None) -> str:
+    """Return a count or a rate as people read it: `1,203`, and below ten with a digit behind the point."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 9.95 and value != int(value) else f"{value:,.0f}"
+
+
+def harmless(text: str) -> str:
+    """Return a name that others chose without what a terminal would act on."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def cells(text: str) -> int:
+    """Return how many columns a text without colours takes: wide characters take two, combining ones none."""
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Return a line, colours and all, that is no wider than `width`; what was too long ends with an ellipsis."""
+    parts = _COLOUR.split(text)
+    if cells("".join(parts[::2])) <= width:
+        return text
+    left, kept = width - 1, ""
+    for index, part in enumerate(parts):
+        if index % 2:
+            kept += part
+            continue
+        for each in part:
+            left -= cells(each)
+            kept += each if left >= 0 else ""
+    return f"{kept}…" if width > 0 else ""
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text that takes exactly so many columns."""
+    short = cut(text, width)
+    return short + " " * (width - cells(short))

@@ -20,7 +20,7 @@ def screen(found: BrokerStatus, terminal: Terminal) -> str:
     if found.service:
         rows.append(("service", _service(found)))
     if node:
-        rows += _node(node, terminal)
+        rows += node_rows(node, terminal)
     return pairs(tuple(rows), terminal.width, indent="")
 
 
@@ -38,19 +38,8 @@ def error(found: BrokerStatus) -> BrokerNotReadyError:
     )
 
 
-def _state(found: BrokerStatus, terminal: Terminal) -> str:
-    return terminal.paint(found.node.state.value if found.node else "not reached")
-
-
-def _service(found: BrokerStatus) -> str:
-    unit = found.service
-    if unit is None:
-        return ""
-    starts = {"enabled": "starts at boot", "disabled": "does not start at boot"}.get(unit.enabled, unit.enabled)
-    return ", ".join(filter(None, (unit.words, starts)))
-
-
-def _node(node: NodeStatus, terminal: Terminal) -> list[tuple[str, str]]:
+def node_rows(node: NodeStatus, terminal: Terminal) -> list[tuple[str, str]]:
+    """Return what a node says of itself as names and values."""
     rows = [
         ("RabbitMQ", f"{node.version} on Erlang {node.erlang}"),
         ("uptime", span(node.uptime)),
@@ -65,6 +54,18 @@ def _node(node: NodeStatus, terminal: Terminal) -> list[tuple[str, str]]:
         rows.append(("vhosts", f"{names}{down}"))
         rows.append(("listeners", "\n".join(map(str, node.listeners)) or "none"))
     return rows
+
+
+def _state(found: BrokerStatus, terminal: Terminal) -> str:
+    return terminal.paint(found.node.state.value if found.node else "not reached")
+
+
+def _service(found: BrokerStatus) -> str:
+    unit = found.service
+    if unit is None:
+        return ""
+    starts = {"enabled": "starts at boot", "disabled": "does not start at boot"}.get(unit.enabled, unit.enabled)
+    return ", ".join(filter(None, (unit.words, starts)))
 
 
 def _of(number: int | None, limit: int | None, words: str) -> str:

@@ -20,12 +20,15 @@ WIDEST = 110
 _COLOURS = {
     **dict.fromkeys(("ok", "passed", "running", "active", "done", "yes"), "32"),
     **dict.fromkeys(("changed", "warning", "skipped", "not finished", "rolled back", "booting", "ended"), "33"),
-    **dict.fromkeys(("failed", "error", "failing", "stopped", "down", "alarm"), "31"),
+    **dict.fromkeys(("failed", "error", "failing", "stopped", "down", "alarm", "not reached"), "31"),
 }
 
 
 class Terminal(NamedTuple):
-    """The three streams. `colour` and `live` (things that move) are about standard error, `colours` about output."""
+    """The three streams. `colour` and `live` (things that move) are about standard error, `colours` about output.
+
+    `whole` tells that output may be drawn over the whole of the terminal.
+    """
 
     out: TextIO
     err: TextIO
@@ -35,6 +38,7 @@ class Terminal(NamedTuple):
     live: bool = False
     can_ask: bool = False
     quiet: bool = False
+    whole: bool = False
 
     @classmethod
     def here(cls) -> Terminal:
@@ -52,6 +56,7 @@ class Terminal(NamedTuple):
             colour=there and not plain,
             live=there and os.environ.get("TERM") != "dumb",
             can_ask=sys.stdin.isatty() and there,
+            whole=here and os.environ.get("TERM", "dumb") != "dumb",
         )
 
     def speaking(self, *, quiet: bool) -> Terminal:

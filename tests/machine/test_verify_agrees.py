@@ -9,6 +9,7 @@ import json
 
 import pytest
 from broker import healthy
+from lab.system import until
 
 pytestmark = pytest.mark.machine
 
@@ -33,6 +34,8 @@ failed = found.failed.level if sys.argv[1] == "verify" and found.failed else Non
 told = {"ok": found.ok, "failed": failed, **dataclasses.asdict(found)}
 print(json.dumps(told, default=lambda value: value.value))
 """
+
+STATUS = ("status", "--watch", "--interval", "0.5", "--output", "json")
 
 CHECKS = ("ping", "check_running", "check_alarms", "check_virtual_hosts", "check_port_connectivity")
 
@@ -82,6 +85,36 @@ TROUBLES = {
 """How to make it, how to undo it, the rung that fails, and the first of RabbitMQ's own checks that does."""
 
 
+CLIENT = """
+import sys
+sys.path.insert(0, "/usr/local/lib/rmqsetup-lab/deps")
+import pika
+connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1"))
+channel = connection.channel()
+channel.confirm_delivery()
+channel.queue_declare("orders", durable=True)
+channel.queue_declare("invoices", durable=True, arguments={"x-queue-type": "quorum"})
+for queue, count in (("orders", 30), ("invoices", 21)):
+    for _ in range(count):
+        channel.basic_publish("", queue, b"x")
+channel.basic_get("invoices")
+print("there", flush=True)
+connection.sleep(300)
+"""
+"""Fills two queues, takes one message, and stays."""
+
+
+def looks(machine, count, *words):
+    """Return what so many looks of `status --watch` saw."""
+    told = machine.run("rmqsetup", *STATUS, "--count", str(count), *words, check=True).stdout
+    return [json.loads(line)["data"] for line in told.splitlines()]
+
+
+def lengths(look):
+    """Return kind, ready and unacknowledged messages of the queues that a look names."""
+    return {one["name"]: (one["kind"], one["ready"], one["unacknowledged"]) for one in look["sample"]["longest"]}
+
+
 def install(machine):
     """Install the distribution's own broker, and let it boot once."""
     machine.run("apt-get", "-q", "update", check=True)
@@ -104,6 +137,32 @@ def told(machine, what="verify"):
 
 def shell(machine, command):
     return machine.run("sh", "-c", command, check=True).stdout
+
+
+def is_watched(machine):
+    """Hold `status --watch` to what a client does, from inside and over the API; the machine is there already."""
+    before = looks(machine, 1)[-1]["sample"]["counted"]
+    client = machine.popen("python3", "-c", CLIENT)
+    assert until(lambda: "there" in client.output()[0], 30), client.output()
+    wanted = {"orders": ("classic", 30, 0), "invoices": ("quorum", 20, 1)}
+
+    def seen(*words):
+        look = looks(machine, 2, *words)[-1]
+        sample = look["sample"]
+        whole = (sample["ready"], sample["unacknowledged"], sample["channels"]) == (50, 1, 1)
+        return look if whole and wanted.items() <= lengths(look).items() else None
+
+    assert until(seen, 30), looks(machine, 1)
+    look = seen()
+    counted = look["sample"]["counted"]
+    assert [counted[name] - before[name] for name in ("published", "confirmed", "delivered")] == [51, 51, 1]
+    assert look["rates"]["published"] == 0.0
+    assert look["sample"]["members"] == [{"name": "rabbit@broker", "running": True}]
+    shell(machine, "rabbitmq-plugins -q enable rabbitmq_management")
+    for words in (("--api", "http://127.0.0.1:15672"), ()):
+        assert until(lambda words=words: seen(*words), 60), words
+    client.kill_tree()
+    client.finish()
 
 
 def left(machine):
@@ -134,6 +193,7 @@ def test_the_verdict_is_the_one_of_rabbitmqs_own_tools(broker, version):
         assert (name, found["failed"], failing) == (name, rung, check), found
         assert found["ok"] == (failing is None), found
     assert told(broker)["status"]["version"].startswith(version)
+    is_watched(broker)
 
 
 @pytest.mark.parametrize("broker", ["bookworm", "trixie", "forky"], indirect=True)
