@@ -1,6 +1,6 @@
 """What a user's cache keeps of binaries: trees by their digests, made under a lock, and notes of which run together.
 
-How they are come by is told in `unpacked` and `generic`; how they travel in `parcels`.
+How they are come by is told in `unpacked` and `generic`; how they travel in `cargo`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Binaries:
     made_of: tuple[Proven, ...]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the Erlang was unpacked here as well, and is not the machine's own."""
+        return len(self.made_of) > 1
+
+    @property
     def is_of_packages(self) -> bool:
         """Whether this RabbitMQ was unpacked from packages, and not from an archive of upstream's."""
         return self.made_of[0].path.endswith(parcel.SUFFIX)
@@ -73,7 +78,7 @@ def noted(note: Path, host: Host) -> Binaries | None:
         return None
     places = (found.home, found.erlang)[: len(found.made_of)]
     complete = all(host.read(f"{place}/{MARK}") for place in places)
-    return found if complete and (len(found.made_of) > 1 or _otp(found.erlang, host) == found.erlang_version) else None
+    return found if complete and (found.is_whole or _otp(found.erlang, host) == found.erlang_version) else None
 
 
 def keep(place: Path, data: bytes) -> None:

@@ -60,8 +60,8 @@ def binaries(host: Host, cache: Path, *, wanted: Wanted = _ANY) -> Binaries:
             return found
         offer = offered(host, wanted)
         parcels = fetched(offer, host=host, cache=cache)
-        trees = (cached.tree(each, host=host, cache=cache) for each in parcels)
-        return cached.note(note, Binaries(*trees, upstream(offer.rabbitmq), upstream(offer.erlang), parcels))
+        home, erlang = (cached.tree(each, host=host, cache=cache) for each in parcels)
+        return cached.note(note, Binaries(home, erlang, upstream(offer.rabbitmq), upstream(offer.erlang), parcels))
 
 
 def offered(host: Host, wanted: Wanted = _ANY) -> Offered:

@@ -94,13 +94,19 @@ class Binaries:
         return self.erlang.glob("erts-*")
 
 
-def find(wanted: Wanted = ANY, *, prefixes: tuple[Path, ...] = ()) -> Binaries | None:
-    """Return what grants a wish: the machine's own RabbitMQ before those below prefixes, of these the newest."""
-    for group in (installed(), tuple(each for prefix in prefixes for each in below(prefix))):
-        fitting = [each for each in group if wanted.admits(each.version)]
-        if fitting:
-            return max(fitting, key=lambda each: Version(each.version))
-    return None
+def find(wanted: Wanted = ANY) -> Binaries | None:
+    """Return the newest RabbitMQ of this machine that grants a wish."""
+    return _newest(installed(), wanted)
+
+
+def find_below(prefixes: tuple[Path, ...], wanted: Wanted = ANY) -> Binaries | None:
+    """Return the newest RabbitMQ below some prefixes that grants a wish."""
+    return _newest(tuple(each for prefix in prefixes for each in below(prefix)), wanted)
+
+
+def _newest(among: tuple[Binaries, ...], wanted: Wanted) -> Binaries | None:
+    fitting = (each for each in among if wanted.admits(each.version))
+    return max(fitting, key=lambda each: Version(each.version), default=None)
 
 
 def missing(wanted: Wanted, cause: str = "") -> UnsupportedError:

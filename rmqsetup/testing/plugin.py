@@ -33,6 +33,8 @@ LINES = 30
 
 OPTIONS = (
     ("version", "string", "RabbitMQ to start: a series (4.2) or a release (4.2.9)."),
+    ("source", "string", "Where its programs come from: distro, archive; auto if left out."),
+    ("bundle", "string", "A file of rmqsetup cache export to take its programs from."),
     ("plugins", "args", "Plugins to enable, with blanks or commas between them."),
     ("config", "linelist", "Lines of rabbitmq.conf, KEY=VALUE; the option can be said several times."),
     ("definitions", "string", "File with users, virtual hosts, queues to import at boot."),
@@ -186,7 +188,7 @@ def _started(options: Wished, config: pytest.Config, folder: Path | None = None)
 
     try:
         made: Made = wish(**options)
-        broker = supplier.broker(made.wish, made.version, given=Place(folder) if folder else None)
+        broker = supplier.broker(made.wish, made.origin, given=Place(folder) if folder else None)
     except RmqsetupError as error:
         words = "\n".join(filter(None, (error.message, error.cause, error.hint and f"hint: {error.hint}")))
         if _switch(config, "skip"):
