@@ -146,7 +146,9 @@ def test_a_source_that_cannot_be(origin, words):
 @pytest.fixture(params=["packages", "archive"])
 def bundle(request, apt, cache, tmp_path, wish):
     """A bundle of packages, or of an archive with an Erlang of packages."""
-    pair = unpacked.binaries(apt, cache) if request.param == "packages" else generic.binaries(apt, cache, wish, own=False)
+    pair = (
+        unpacked.binaries(apt, cache) if request.param == "packages" else generic.binaries(apt, cache, wish, own=False)
+    )
     file = tmp_path / "bundle.tar.gz"
     digest = cargo.write(file, pair, apt)
     assert digest == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -116,7 +116,8 @@ def missing(wanted: Wanted, cause: str = "") -> UnsupportedError:
     return UnsupportedError(
         f"there is no RabbitMQ{wish} to start",
         cause=cause or (f"this machine has {others}" if others else "this machine has none"),
-        hint="rmqsetup install installs it; rmqsetup install --source archive --prefix DIR needs no root",
+        hint="rmqsetup install installs it; or bring it from a machine that has it: rmqsetup cache export FILE there, "
+        "and here rmqsetup run --bundle FILE",
         looked_at=(f"/{SERVERS}", *(f"{prefix}/opt/rabbitmq" for prefix in PREFIXES), "rabbitmq-server on PATH"),
     )
 
