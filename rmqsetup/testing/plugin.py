@@ -202,16 +202,20 @@ def _started(options: Wished, config: pytest.Config, folder: Path | None = None)
 
 
 def _shared(folder: Path, options: Wished, config: pytest.Config) -> Known:
-    """Return the broker that all workers share, started by the first that wants it."""
+    """Return the broker that all workers share, started by the first that wants it.
+
+    Who dies while it starts one lets go of the lock, and the next begins anew; the same where a node has died since.
+    """
     import fcntl
 
+    from rmqsetup.broker import place
     from rmqsetup.broker.known import Known
-    from rmqsetup.broker.place import read
 
-    with (folder / "first").open("w") as lock:
+    with (folder / place.FIRST).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lease = read(folder)
-        if lease is None:
+        lease = place.read(folder)
+        if lease is None or not Known(lease, folder).answers():
+            place.empty(folder)
             _begun.append(_started(options, config, folder))
             lease = _begun[-1].lease
     return Known(lease, folder)
