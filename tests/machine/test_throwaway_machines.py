@@ -117,13 +117,17 @@ def test_the_signed_archive_and_a_bundle_where_there_is_no_network(machine, trus
     machine.write("/srv/key.asc", trust.good.armored)
     source = ("--source", "archive")
     named = ("--archive", "/srv/r.tar.xz", "--key", "/srv/key.asc", "--fingerprint", trust.good.fingerprint)
+    if machine.base == "forky":  # whose Erlang is above the range of this release: its packages pair them, nobody else
+        refused = rmqsetup(machine, "run", *source, *named, "--", "true", code=3, **PLAIN)
+        assert f"no Erlang fits RabbitMQ {archive.version}" in refused.stderr
+        return
     done = rmqsetup(machine, "run", *source, *named, "--", "rmqsetup", "ps", "--json", **PLAIN)
     (lease,) = json.loads(done.stdout)["data"]["brokers"]
     assert lease["version"] == archive.version
     assert f"/trees/rabbitmq_server-{archive.version}-" in lease["home"]
     assert "/.cache/rmqsetup/unpacked/trees/erlang-" in lease["erlang_home"]
-    refused = envelope(machine, "run", *source, *named[:2], "--", "true", code=5, **PLAIN)
-    assert "is not signed by the key" in refused["errors"][0]["message"]
+    refused = rmqsetup(machine, "run", *source, *named[:2], "--", "true", code=5, **PLAIN)
+    assert "is not signed by the key" in refused.stderr
 
     exported = envelope(machine, "cache", "export", "/home/plain/bundle", *source, **PLAIN)["data"]
     assert exported["rabbitmq"] == archive.version
