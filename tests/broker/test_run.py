@@ -114,9 +114,12 @@ def test_ctrl_c_at_any_moment_leaves_nothing(begin, delay):
     assert process.wait(20) in (0, 130, -signal.SIGINT)  # the last where Python itself is still starting
 
 
-def test_a_killed_tool_takes_its_broker_along(begin):
+@pytest.mark.parametrize("both", [False, True])
+def test_a_killed_tool_takes_its_broker_along(begin, both):
     process = begin("run", "--", "sleep", "60")
     folder, _ = up()
+    if both:
+        os.kill(node_pid(folder), signal.SIGKILL)
     process.kill()
     process.wait()
     until(lambda: not folder.exists())
@@ -187,6 +190,24 @@ def test_detach_ps_and_stop(run):
     assert run("stop", name.removeprefix("rmq-")[:5]).stdout == f"Stopped and removed: {name}\n"
     assert run("ps").stdout == "No throwaway broker is up.\n"
     assert run("stop", "--all").stdout == "No throwaway broker was up.\n"
+
+
+def test_a_broker_that_stays_and_whose_node_was_killed_is_gone_and_swept(run):
+    run("run", "--detach")
+    folder, _ = up()
+    os.kill(node_pid(folder), signal.SIGKILL)
+    until(lambda: place.leases() == ())  # what the node had started ends with it
+    assert run("ps").stdout == "No throwaway broker is up.\n"
+    run("run", "--", "true")
+    assert not folder.exists()
+
+
+def test_ctrl_c_while_a_cluster_starts_leaves_nothing(begin):
+    process = begin("run", "--nodes", "3", "--", "sleep", "60")
+    until(lambda: [path for path in place.base().glob("rmq-*/pids") if len(path.read_text().split()) >= 3])
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) == 130
+    assert "stopped" in process.stderr.read()
 
 
 def test_github_gets_variables_and_outputs(run, tmp_path):
