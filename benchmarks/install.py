@@ -9,6 +9,10 @@ second round; CPU is that of the whole machine. Absolute seconds depend on this 
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
+import json
+import os
 import statistics
 import sys
 import time
@@ -21,16 +25,41 @@ from lab.laboratory import Lab
 from lab.machines import Machine
 from lab.tool import HOME, Tool
 
+
+def salted(password: str) -> str:
+    """Hash a password as RabbitMQ stores it: https://www.rabbitmq.com/docs/passwords."""
+    salt = os.urandom(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
 INSTALL = "export DEBIAN_FRONTEND=noninteractive; apt-get update -q && apt-get install -q -y rabbitmq-server"
 
 USUAL = f"""{INSTALL}
 printf 'vm_memory_high_watermark.relative = 0.6\\ndisk_free_limit.absolute = 2GB\\n' >/etc/rabbitmq/rabbitmq.conf
 rabbitmq-plugins enable rabbitmq_management
+rabbitmqctl add_vhost app
 rabbitmqctl add_user app secret-for-the-benchmark
-rabbitmqctl set_permissions app '.*' '.*' '.*'
+rabbitmqctl set_user_tags app monitoring
+rabbitmqctl set_permissions -p app app '.*' '.*' '.*'
+rabbitmqctl delete_user guest
 systemctl restart rabbitmq-server
 rabbitmqctl await_startup
-rabbitmq-diagnostics check_running
+rabbitmq-diagnostics ping
+"""
+
+DEFINITIONS = {
+    "vhosts": [{"name": "app"}],
+    "users": [
+        {"name": "app", "password_hash": salted("secret-for-the-benchmark"), "tags": ["monitoring"], "limits": {}}
+    ],
+    "permissions": [{"user": "app", "vhost": "app", "configure": ".*", "write": ".*", "read": ".*"}],
+}
+RECIPE = """
+plugins = ["rabbitmq_management"]
+definitions = "definitions.json"
+[config]
+vm_memory_high_watermark.relative = 0.6
+disk_free_limit.absolute = "2GB"
 """
 
 
@@ -40,7 +69,7 @@ def plain(machine: Machine) -> None:
 
 
 def usual(machine: Machine) -> None:
-    """Install, configure, restart and ask, as most guides have it."""
+    """Install, configure, restart and ask, as most guides have it (ten commands)."""
     machine.run("sh", "-ec", USUAL, check=True)
 
 
@@ -51,7 +80,19 @@ def ours(machine: Machine) -> None:
 
 def ours_configured(machine: Machine) -> None:
     """Install with rmqsetup, configured as the usual way."""
-    machine.run("rmqsetup", "install", "--source", "distro", "--recipe", "production", "--yes", check=True)
+    machine.write("/root/definitions.json", json.dumps(DEFINITIONS))
+    machine.write("/root/broker.toml", RECIPE)
+    machine.run("rmqsetup", "install", "--source", "distro", "--recipe", "/root/broker.toml", "--yes", check=True)
+
+
+def listed_as_root(machine: Machine) -> None:
+    """Install as `plain`, with the lists of packages there already."""
+    machine.run("apt-get", "install", "-q", "-y", "rabbitmq-server", check=True)
+
+
+def listed_as_user(machine: Machine) -> None:
+    """Unpack the same packages with rmqsetup for a user, and start them, up to a message that came back."""
+    machine.run("rmqsetup", "install", "--user", "--yes", check=True, user="plain")
 
 
 def nothing_to_do(machine: Machine) -> None:
@@ -75,7 +116,7 @@ def main() -> None:
     parser.add_argument("--base", default="trixie")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    ways: tuple[Way, ...] = (plain, ours, usual, ours_configured)
+    ways: tuple[Way, ...] = (plain, ours, usual, ours_configured, listed_as_root, listed_as_user)
     figures: dict[str, list[tuple[float, float]]] = {}
     tool = Tool()
     with Lab() as lab:
@@ -83,6 +124,9 @@ def main() -> None:
             for way in ways if number % 2 == 0 else ways[::-1]:
                 machine = lab.machine(given.base, layers=tool.layers())
                 machine.run("python3", "-m", "compileall", "-q", f"/{HOME}/app", check=True)  # as pip does
+                machine.run("useradd", "-m", "plain", check=True)
+                if way in (listed_as_root, listed_as_user):
+                    machine.run("apt-get", "update", "-q", check=True)
                 figures.setdefault(way.__name__, []).append(measured(machine, way))
                 if way is ours:
                     figures.setdefault("nothing_to_do", []).append(measured(machine, nothing_to_do))
@@ -100,7 +144,8 @@ def report(figures: dict[str, list[tuple[float, float]]]) -> None:
         print(
             f"{name:18}{statistics.median(cpu):8.2f} {min(cpu):6.2f}{statistics.median(wall):9.2f} {min(wall):6.2f}",
         )
-    for mine, theirs in (("ours", "plain"), ("ours_configured", "usual")):
+    pairs = (("ours", "plain"), ("ours_configured", "usual"), ("listed_as_user", "listed_as_root"))
+    for mine, theirs in pairs:
         ratios = [(a[0] / b[0], a[1] / b[1]) for a, b in zip(figures[mine], figures[theirs], strict=True)]
         cpu, wall = (statistics.median(column) for column in zip(*ratios, strict=True))
         print(f"{mine} / {theirs}: CPU x{cpu:.2f}, wall x{wall:.2f}")

@@ -18,6 +18,7 @@ from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
+from rmqsetup.managers.sources import find
 from rmqsetup.recipe import Request
 from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
@@ -80,16 +81,17 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     by_hand = _by_hand(case)
     _refuse_place(case)
     here = installed(host, case.prefix)
-    key = key_of(case)
-    given = given_by(case, key) if request.archive.file else None
+    trusted = keys_of(case)
+    given = given_by(case, trusted) if request.archive.file else None
     servers = (given.version,) if given else within_reach(here, case)
     erlangs = _erlangs(case)
     pair = pairing.choose(request, servers, tuple(each.version for each in erlangs))
     if not pair.rabbitmq:
-        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=_erlang_hint(pair.hint, erlangs))
+        hint = pair.hint if erlangs else _without_erlang(case)
+        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
     version = upstream(pair.rabbitmq)
     reasons = (guard.passed(here, version, catalog),) if here else ()
-    server = given or (None if here == version else published(case, version, key))
+    server = given or (None if here == version else published(case, version, trusted))
     erlang = fetched(next(each for each in erlangs if each.version == pair.erlang), case)
     return Resolution(
         row(facts, case.place),
@@ -98,7 +100,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
         upstream(pair.erlang),
         tuple(Package(name) for name in ERLANG) if erlang.packages else (),
         origins=(f"{case.place.distribution.family.capitalize()}*",) if erlang.packages and case.place else (),
-        key=key,
+        keys=trusted,
         archives=tuple(filter(None, (server, erlang.archive))),
         erl=erlang.folder,
         warnings=(*pair.warnings, *_warnings(case), *by_hand),
@@ -213,22 +215,22 @@ def _doubts(answer: Result, many: int) -> Iterator[str]:
         yield f"whose folders those are is not known: {answer.tail()}"
 
 
-def key_of(case: Case) -> Key:
-    """Return the key that signs the archive: the one that was named, else Team RabbitMQ's."""
+def keys_of(case: Case) -> tuple[Key, ...]:
+    """Return the keys that may sign the archive: those that were named, else Team RabbitMQ's."""
     request = case.request
     if request.key:
-        return keys.fetch(request.key, request.fingerprint)
+        return keys.fetch(request.key, request.fingerprints)
     row = case.catalog.key(_publication(case, "rabbitmq").key)
-    return keys.prove(case.catalog.key_text(row.id), row.fingerprint)
+    return (keys.prove(case.catalog.key_text(row.id), row.fingerprint),)
 
 
 def _publication(case: Case, provides: str) -> Publication:
     return next(row for row in case.catalog.publications if row.provides == provides)
 
 
-def given_by(case: Case, key: Key) -> Proven:
+def given_by(case: Case, trusted: tuple[Key, ...]) -> Proven:
     """Return the archive that was named; it has to be of the release that was wished for."""
-    found = releases.fetch_rabbitmq(case.request.archive.file, key, host=case.host, cache=case.cache)
+    found = releases.fetch_rabbitmq(case.request.archive.file, trusted, host=case.host, cache=case.cache)
     if not case.request.rabbitmq.admits(found.version):
         raise UnsupportedError(
             f"the archive is RabbitMQ {found.version}, not {case.request.rabbitmq}",
@@ -247,10 +249,10 @@ def within_reach(here: str, case: Case) -> tuple[str, ...]:
     return reached or offered
 
 
-def published(case: Case, version: str, key: Key) -> Proven:
+def published(case: Case, version: str, trusted: tuple[Key, ...]) -> Proven:
     """Fetch a release from where they are published; the address is not proven, so what came is looked at."""
     url = _publication(case, "rabbitmq").url.format(version=version.replace("~", "-"))
-    found = releases.fetch_rabbitmq(url, key, host=case.host, cache=case.cache)
+    found = releases.fetch_rabbitmq(url, trusted, host=case.host, cache=case.cache)
     if found.version != version:
         raise TrustError(
             f"what is published as RabbitMQ {version} is RabbitMQ {found.version}",
@@ -332,10 +334,11 @@ def fetched(erlang: Erlang, case: Case) -> Erlang:
     return replace(erlang, archive=proven, offer=None)
 
 
-def _erlang_hint(hint: str, erlangs: tuple[Erlang, ...]) -> str:
-    if erlangs:
-        return hint
-    return "name one that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256"
+def _without_erlang(case: Case) -> str:
+    own, manager = "name one that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256", ""
+    if find(case.facts.manager):
+        manager = case.facts.manager.replace("apt", "apt-get")
+    return f"{own}; or install one first ({manager} install erlang), which is then used" if manager else own
 
 
 def told(erlang: Erlang) -> str:

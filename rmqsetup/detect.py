@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from rmqsetup import cellar, macos, rpmbase
 from rmqsetup.catalog import leftovers, placing
-from rmqsetup.catalog.rows import OsRelease
+from rmqsetup.catalog.rows import OsRelease, Placement
 from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
 from rmqsetup.host import Command, Host
 from rmqsetup.macos import Mac
@@ -43,7 +43,7 @@ _MANAGERS = (
     ("xbps", ("xbps-install",)),
     ("portage", ("emerge",)),
 )
-"""Package managers and the programs that show them; the first whose programs are all there is the machine's."""
+"""Package managers and the programs that show them."""
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 _ROOT_PATH = ("/sbin", "/bin")  # elsewhere links to the two above
@@ -80,7 +80,8 @@ def detect(host: Host, *, offers: bool = True, brew: bool = False, fetch: bool =
 
 
 def _linux(host: Host, everywhere: frozenset[str], *, offers: bool, fetch: bool) -> Facts:
-    manager = next((name for name, programs in _MANAGERS if everywhere.issuperset(programs)), "")
+    os = _os_release(host)
+    manager = _manager(os, everywhere)
     kernel = _line(host, "/proc/sys/kernel/osrelease")
     container = _container(host, kernel)
     init, note = _init(host, container, has_systemd="systemctl" in everywhere)
@@ -88,7 +89,7 @@ def _linux(host: Host, everywhere: frozenset[str], *, offers: bool, fetch: bool)
     seen = rpmbase.look(host, its, offers=offers, fetch=fetch) if isinstance(its, RepoFiles) else rpmbase.NOTHING
     packages, architecture = _dpkg(host) if manager == "apt" else (seen.packages, seen.architecture)
     return Facts(
-        os=_os_release(host),
+        os=os,
         kernel=kernel,
         architecture=architecture or host.run(Command(("uname", "-m"))).stdout.strip(),
         manager=manager,
@@ -104,6 +105,14 @@ def _linux(host: Host, everywhere: frozenset[str], *, offers: bool, fetch: bool)
         sources=seen.sources,
         unreadable=seen.unreadable,
     )
+
+
+def _manager(os: OsRelease, everywhere: frozenset[str]) -> str:
+    """Return the machine's own package manager: Fedora and openSUSE offer others' as packages like any program."""
+    there = [name for name, programs in _MANAGERS if everywhere.issuperset(programs)]
+    placed = placing.place(os) if len(there) > 1 else None
+    own = placed.distribution.manager if isinstance(placed, Placement) else ""
+    return own if own in there else next(iter(there), "")
 
 
 def _mac(host: Host, mac: Mac, everywhere: frozenset[str]) -> Facts:

@@ -52,11 +52,11 @@ def _case(host: Host, cache: Path, request: Request) -> Case:
 
 
 def _made(case: Case, cache: Path, *, own: bool) -> Binaries:
-    key = archives.key_of(case)
-    given = archives.given_by(case, key) if case.request.archive.file else None
+    trusted = archives.keys_of(case)
+    given = archives.given_by(case, trusted) if case.request.archive.file else None
     servers = (given.version,) if given else archives.within_reach("", case)
     pair, erlang = _chosen(case, servers, own=own)
-    server = given or archives.published(case, upstream(pair.rabbitmq), key)
+    server = given or archives.published(case, upstream(pair.rabbitmq), trusted)
     parcel = _parcel(erlang, case, cache)
     home = cached.tree(server, host=case.host, cache=cache)
     root = cached.tree(parcel, host=case.host, cache=cache) if parcel else str(_root(erlang))

@@ -52,7 +52,7 @@ class Query:
     mirrors: tuple[str, ...]
     repositories: tuple[Repository, ...]
     packages: tuple[str, ...]
-    key: Key
+    keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def _read_mirror(mirror: str, query: Query, *, repository: Repository, host: Hos
 
 
 def _read_rpm(base: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
-    made, text = repodata.read(base, query.key, host=host, until=until)
+    made, text = repodata.read(base, query.keys, host=host, until=until)
     return Survey(
         source_id=query.source_id,
         repository=repository,
@@ -245,7 +245,7 @@ def _read_rpm(base: str, query: Query, *, repository: Repository, host: Host, un
 
 
 def _read_deb(base: str, query: Query, *, repository: Repository, host: Host, until: float) -> Survey:
-    release = parse_release(_signed_release(base, query.key, host=host, until=until))
+    release = parse_release(_signed_release(base, query.keys, host=host, until=until))
     check_dates(release, datetime.now(tz=timezone.utc))
     texts = [fetch_listed(base, entry, until=until) for entry in _wanted_files(release, repository)]
     return Survey(
@@ -267,20 +267,20 @@ def _place(mirror: str, repository: Repository) -> str:
     return "/".join(part.strip("/") for part in (mirror, repository.path, *inner) if part.strip("/"))
 
 
-def _signed_release(dists: str, key: Key, *, host: Host, until: float) -> str:
+def _signed_release(dists: str, keys: tuple[Key, ...], *, host: Host, until: float) -> str:
     """Return the proven text of InRelease or, where there is none, of Release with its Release.gpg."""
     try:
         data = fetch_signed(f"{dists}/InRelease", until=until)
     except FetchError as error:
         if not is_absent(error):
             raise
-        return _detached_release(dists, key, host=host, until=until).decode(errors="replace")
+        return _detached_release(dists, keys, host=host, until=until).decode(errors="replace")
     if data.startswith(openpgp.CLEARSIGNED) and b"-----END PGP SIGNATURE-----" not in data:
         raise FetchError(f"{dists}/InRelease", Kind.SHORT, "the file ends before its signature does")
-    return verify_clearsigned(data, key, host=host).payload.decode(errors="replace")
+    return verify_clearsigned(data, keys, host=host).payload.decode(errors="replace")
 
 
-def _detached_release(dists: str, key: Key, *, host: Host, until: float) -> bytes:
+def _detached_release(dists: str, keys: tuple[Key, ...], *, host: Host, until: float) -> bytes:
     data = fetch_signed(f"{dists}/Release", until=until)
     try:
         signature = fetch_signed(f"{dists}/Release.gpg", until=until)
@@ -288,7 +288,7 @@ def _detached_release(dists: str, key: Key, *, host: Host, until: float) -> byte
         if not is_absent(error):
             raise
         raise TrustError("the repository is not signed", cause="it has neither InRelease nor Release.gpg") from error
-    return verify_detached(data, signature, key=key, host=host).payload
+    return verify_detached(data, signature, keys=keys, host=host).payload
 
 
 def _wanted_files(release: Release, repository: Repository) -> Iterator[IndexFile]:

@@ -88,12 +88,12 @@ def normal(fingerprint: str) -> str:
     )
 
 
-def fetch(where: str, fingerprint: str) -> Key:
-    """Read a key from a file or a URL (https, http, file) and prove it.
+def fetch(where: str, fingerprints: tuple[str, ...]) -> tuple[Key, ...]:
+    """Read keys from one file or URL (https, http, file) and prove each of them.
 
     Raises `NetworkError` when it does not arrive, and what `prove` raises.
     """
-    wanted = normal(fingerprint)
+    wanted = tuple(map(normal, fingerprints))
     url = where if "://" in where else Path(where).expanduser().absolute().as_uri()
     try:
         data = network.fetch(url, limit=KEY_LIMIT)
@@ -101,7 +101,7 @@ def fetch(where: str, fingerprint: str) -> Key:
         if error.kind is not network.Kind.HTML:
             raise
         raise _no_key(b"<html>", looked_at=network.shown(where)) from error
-    return prove(data, wanted)
+    return tuple(prove(data, each) for each in wanted)
 
 
 def prove(data: bytes, fingerprint: str) -> Key:
@@ -133,21 +133,27 @@ def prove(data: bytes, fingerprint: str) -> Key:
     )
 
 
-def verify_clearsigned(data: bytes, key: Key, *, host: Host, tool: Tool | None = None) -> Signed:
-    """Return the text of a clear-signed message (an InRelease file) that `key` signed.
+def verify_clearsigned(data: bytes, keys: tuple[Key, ...], *, host: Host, tool: Tool | None = None) -> Signed:
+    """Return the text of a clear-signed message (an InRelease file) that one of `keys` signed.
 
     Only what the signature covers is returned; anything around it raises `TrustError`, as does any
     doubt about the signature. `host` is this machine; it runs gpgv or sqv where there is no gpg.
     """
     text, armored = openpgp.split_clearsigned(data)
-    signature = _signature_of(key, armored, types=(openpgp.SignatureType.TEXT,))
+    key, signature = _signature_by(keys, armored, types=(openpgp.SignatureType.TEXT,))
     return _verify(text, signature, key=key, host=host, tool=tool)
 
 
-def verify_detached(data: bytes, signature: bytes, *, key: Key, host: Host, tool: Tool | None = None) -> Signed:
-    """Return `data` as signed by `key` (Release with Release.gpg, an archive with its .asc), or raise `TrustError`."""
+def verify_detached(
+    data: bytes, signature: bytes, *, keys: tuple[Key, ...], host: Host, tool: Tool | None = None
+) -> Signed:
+    """Return `data` as signed by one of `keys` (Release with Release.gpg, an archive with its .asc).
+
+    Raises `TrustError` where there is any doubt.
+    """
     types = (openpgp.SignatureType.BINARY, openpgp.SignatureType.TEXT)
-    return _verify(data, _signature_of(key, signature, types=types), key=key, host=host, tool=tool)
+    key, found = _signature_by(keys, signature, types=types)
+    return _verify(data, found, key=key, host=host, tool=tool)
 
 
 def from_the_future(what: str, made: datetime) -> TrustError:
@@ -216,20 +222,20 @@ def _prove_with_gpg(key: openpgp.PublicKey) -> None:
         raise TrustError(f"the key {key.fingerprint} {verdicts[listed[0]['trust']]}")
 
 
-def _signature_of(key: Key, data: bytes, *, types: tuple[int, ...]) -> openpgp.Signature:
-    """Return the one signature that says it is by `key`; repositories may be signed by several.
+def _signature_by(keys: tuple[Key, ...], data: bytes, *, types: tuple[int, ...]) -> tuple[Key, openpgp.Signature]:
+    """Return the first of `keys` that says it signed, and its one signature; others may have signed as well.
 
     What is refused here is what the programs judge differently: sqv believes what a key signed
     before it expired, gpg believes SHA-1.
     """
-    _refuse_expired(key.fingerprint, key.expires)
-    ids = {fingerprint[-16:] for fingerprint in (key.fingerprint, *key.subkeys)}
     found = openpgp.read_signatures(data)
-    mine = [each for each in found if ids & set(each.issuers)]
+    theirs = ((key, [each for each in found if _ids(key) & set(each.issuers)]) for key in keys)
+    key, mine = next(((key, by) for key, by in theirs if by), (keys[0], []))
+    _refuse_expired(key.fingerprint, key.expires)
     if len(mine) != 1:
         others = ", ".join(sorted({issuer for each in found for issuer in each.issuers}))
         raise TrustError(
-            f"it is not signed by the key {key.fingerprint}",
+            f"it is not signed by the key {' or '.join(each.fingerprint for each in keys)}",
             cause=f"it is signed by {others}" if not mine else "that key signed it more than once",
         )
     if mine[0].type not in types:
@@ -238,7 +244,11 @@ def _signature_of(key: Key, data: bytes, *, types: tuple[int, ...]) -> openpgp.S
         raise TrustError("the signature is too weak", cause="it is made with a digest like MD5 or SHA-1")
     if mine[0].created > _now() + CLOCK_TOLERANCE:
         raise from_the_future("the signature", mine[0].created)
-    return mine[0]
+    return key, mine[0]
+
+
+def _ids(key: Key) -> set[str]:
+    return {fingerprint[-16:] for fingerprint in (key.fingerprint, *key.subkeys)}
 
 
 def _verify(data: bytes, signature: openpgp.Signature, *, key: Key, host: Host, tool: Tool | None) -> Signed:

@@ -63,14 +63,14 @@ def ask(host: Host) -> Ask:
     def asking(source: Source) -> Answer:
         from rmqsetup import indices, keys
 
-        material = load().key_text(source.key_id) if source.key_id else None
-        key = keys.prove(material, source.fingerprint) if material else keys.fetch(source.key, source.fingerprint)
-        query = indices.Query(source.id, source.mirrors, source.repositories, source.packages, key)
+        wanted, shipped = source.fingerprints, load().key_text(source.key_id) if source.key_id else None
+        proven = tuple(keys.prove(shipped, each) for each in wanted) if shipped else keys.fetch(source.key, wanted)
+        query = indices.Query(source.id, source.mirrors, source.repositories, source.packages, proven)
         surveys = indices.survey(query, host=host)
         for survey in surveys:
             if survey.answered:
                 indices.refuse_replay(survey, host)
-        return Answer(surveys, key)
+        return Answer(surveys, proven)
 
     return asking
 
@@ -98,7 +98,7 @@ def ours(receipts: tuple[Receipt, ...]) -> Ours:
         holds=tuple(dict.fromkeys(name for inverse in marks for name in inverse.release)),
         directories=tuple(dict.fromkeys(directory for each in made for directory in each)),
         paths=tuple(dict.fromkeys(file.path for file in files)),
-        trusted=tuple(dict.fromkeys(each.fingerprint for each in trust if not each.trusted)),
+        trusted=tuple({each.fingerprint: each for each in trust if not each.trusted}.values()),
     )
 
 

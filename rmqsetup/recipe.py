@@ -52,9 +52,10 @@ _HEADER = """\
 class Request:
     """A broker as wished for.
 
-    `source` is one of `SOURCES`; `mirror` a base URL, `key` a file or URL, `fingerprint` 40 hex digits in upper
-    case: all three with the source `mirror` only, the last two also with `archive`. `plugins` None leaves them as they
-    are. `definitions` is the absolute path of a file on this machine. `lock_timeout` is in seconds.
+    `source` is one of `SOURCES`; `mirror` a base URL, `key` a file or URL with the keys that may
+    sign, `fingerprint` their 40 hex digits in upper case, several separated by commas: all three with the source
+    `mirror` only, the last two also with `archive`, and with `team` where no key is pinned. `plugins` None leaves them
+    as they are. `definitions` is the absolute path of a file on this machine. `lock_timeout` is in seconds.
     """
 
     rabbitmq: Wanted = _ANY
@@ -73,6 +74,11 @@ class Request:
     hold: bool = True
     recommends: bool = True
     lock_timeout: int = 120
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Those of the keys that may sign."""
+        return _names(self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +282,7 @@ def _request(written: Recipe, config: tuple[Setting, ...], folder: Path) -> tupl
         source=written.source or ("mirror" if written.mirror.url else "archive" if written.archive.prefix else "auto"),
         mirror=written.mirror.url.rstrip("/"),
         key=placed_at(written.mirror.key, folder),
-        fingerprint=_fingerprint(written.mirror.fingerprint),
+        fingerprint=plain_fingerprint(written.mirror.fingerprint),
         archive=written.archive.beside(folder),
         plugins=None if written.plugins is None else tuple(dict.fromkeys(written.plugins)),
         config=config,
@@ -312,7 +318,7 @@ def _source(request: Request, overrides: Overrides) -> Request:
     if overrides.key is not None:
         request = replace(request, key=placed_at(overrides.key, Path.cwd()))
     if overrides.fingerprint is not None:
-        request = replace(request, fingerprint=_fingerprint(overrides.fingerprint))
+        request = replace(request, fingerprint=plain_fingerprint(overrides.fingerprint))
     return request
 
 
@@ -320,8 +326,9 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def _fingerprint(text: str) -> str:
-    return "".join(text.split()).upper()
+def plain_fingerprint(text: str) -> str:
+    """Return fingerprints in one form: gpg shows them in groups of four."""
+    return ",".join(_names("".join(text.split()).upper()))
 
 
 def _lines(problems: tuple[Problem, ...]) -> str:
@@ -344,7 +351,7 @@ def _judge(request: Request) -> Iterator[Problem]:
         yield Problem(("mirror", "url"), f"{request.mirror!r} is no base URL: https://, http:// or file:/// is")
     elif re.match(r"\w+://[^/]*@", request.mirror):
         yield Problem(("mirror", "url"), "holds a password; put it into /etc/apt/auth.conf.d, and only the host here")
-    if request.fingerprint and not re.fullmatch("[0-9A-F]{40}", request.fingerprint):
+    if not all(re.fullmatch("[0-9A-F]{40}", each) for each in request.fingerprints):
         yield Problem(("mirror", "fingerprint"), "is not 40 hex digits, as gpg --show-keys FILE shows them")
     if request.open_files is not None and request.open_files not in OPEN_FILES:
         yield Problem(("limits", "open_files"), f"{request.open_files} is not from {OPEN_FILES[0]} to {OPEN_FILES[-1]}")
@@ -356,10 +363,10 @@ def _complete(request: Request) -> Iterator[Problem]:
     """Say what does not go together, and what the named files hold."""
     yield from archived.judge(request.archive, request.source)
     trust = {"url": request.mirror, "key": request.key, "fingerprint": request.fingerprint}
-    if request.source == "archive":
+    if request.source in ("archive", "team"):
         trust = {"url": request.mirror}
         if bool(request.key) != bool(request.fingerprint):
-            yield Problem(("mirror",), "a key of your own that signs an archive needs both --key and --fingerprint")
+            yield Problem(("mirror",), "a key that you have checked yourself needs both --key and --fingerprint")
     for name, value in trust.items():
         if request.source == "mirror" and not value:
             option = "--source mirror=URL" if name == "url" else f"--{name}"

@@ -23,7 +23,7 @@ _COMMON = "{http://linux.duke.edu/metadata/common}"
 _ANY = "noarch"
 
 
-def read(base: str, key: Key, *, host: Host, until: float) -> tuple[datetime, str]:
+def read(base: str, keys: tuple[Key, ...], *, host: Host, until: float) -> tuple[datetime, str]:
     """Return when the index of the repository at `base` was signed, and its proven list of packages.
 
     Such an index has no end: that an older one is served again cannot be seen from it.
@@ -35,7 +35,7 @@ def read(base: str, key: Key, *, host: Host, until: float) -> tuple[datetime, st
         if not is_absent(error):
             raise
         raise TrustError("the repository is not signed", cause="it has no repodata/repomd.xml.asc") from error
-    signed = verify_detached(repomd, signature, key=key, host=host)
+    signed = verify_detached(repomd, signature, keys=keys, host=host)
     return signed.signed_at, fetch_listed(base, primary(signed.payload), until=until)
 
 

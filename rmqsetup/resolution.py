@@ -19,16 +19,17 @@ from rmqsetup.releases import Proven
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where packages may come from: mirrors, the repositories below each, and the key by its full fingerprint.
+    """Where packages may come from: mirrors, the repositories below each, and the keys by their full fingerprints.
 
-    `key` is a file, a URL, or empty for the key that the catalog ships under `key_id`. `packages` are those to ask for.
+    `key` is a file or URL that has them, or empty for the key that the catalog ships under `key_id`. `packages` are
+    those to ask for.
     """
 
     id: str
     title: str
     mirrors: tuple[str, ...]
     repositories: tuple[Repository, ...]
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     key: str = ""
     key_id: str = ""
     packages: tuple[str, ...] = ()
@@ -36,10 +37,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a source offers, and the key that proved it."""
+    """What a source offers, and the keys that may have signed it."""
 
     surveys: tuple[Survey, ...]
-    key: Key
+    keys: tuple[Key, ...]
 
 
 Ask = Callable[[Source], Answer]
@@ -63,7 +64,7 @@ class Resolution:
     packages: tuple[Package, ...]
     origins: tuple[str, ...] = ()
     served: tuple[Served, ...] = ()
-    key: Key | None = None
+    keys: tuple[Key, ...] = ()
     archives: tuple[Proven, ...] = ()
     erl: str = ""
     notice: str = ""

@@ -14,7 +14,7 @@ from rmqsetup import guard, homebrew, pairing
 from rmqsetup.catalog import Catalog, Distribution, Placement, Refusal
 from rmqsetup.catalog import Repository as Row
 from rmqsetup.detect import Facts
-from rmqsetup.errors import NetworkError, UnsupportedError
+from rmqsetup.errors import NetworkError, UnsupportedError, UsageError
 from rmqsetup.indices import Repository, Survey
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import ERLANG, SYSTEM, Layout
@@ -124,20 +124,27 @@ def source_of(facts: Facts, request: Request, distribution: Distribution, catalo
     rows = [row for row in catalog.repositories if row.source == "team" and row.form == its.form]
     if request.source == "mirror":
         repositories = tuple(_repository(row, distribution, facts.architecture) for row in rows)
-        bases, key = (request.mirror.rstrip("/"),), (request.fingerprint, request.key)
-        return Source("mirror", request.mirror, bases, repositories, *key, packages=packages)
-    if not any(row.key for row in rows):
+        base, vouched = request.mirror.rstrip("/"), request.fingerprints
+        return Source("mirror", request.mirror, (base,), repositories, vouched, request.key, packages=packages)
+    pinned = next((catalog.key(row.key) for row in rows if row.key), None)
+    if pinned and request.key:
+        raise UsageError(
+            f"the key of Team RabbitMQ's repository is known: {pinned.fingerprint}",
+            hint="leave out --key and --fingerprint, or name a mirror of your own: --source mirror=URL",
+        )
+    if not pinned and not request.key:
         return "the keys that sign Team RabbitMQ's RPM repositories are known by short ids only, which prove nothing"
     if request.source == "auto":
         rows = [row for row in rows if row.id in distribution.repositories]
     if not any(row.provides == "rabbitmq" for row in rows):
         return f"Team RabbitMQ's repositories do not serve {distribution.name}"
     serving = [row for row in rows if row.serves(facts.architecture)]
-    pinned = catalog.key(rows[0].key)
     mirrors = tuple(_base(uri) for uri in rows[0].uris)
     repositories = tuple(_repository(row, distribution, facts.architecture) for row in serving)
-    title = "Team RabbitMQ's repository"
-    return Source("team", title, mirrors, repositories, pinned.fingerprint, key_id=pinned.id, packages=packages)
+    found = Source("team", "Team RabbitMQ's repository", mirrors, repositories, (), packages=packages)
+    if pinned:
+        return replace(found, fingerprints=(pinned.fingerprint,), key_id=pinned.id)
+    return replace(found, fingerprints=request.fingerprints, key=request.key)
 
 
 def place(facts: Facts, catalog: Catalog) -> Placement:
@@ -273,7 +280,7 @@ def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
         (Package(SERVER, pair.rabbitmq), *erlang),
         origins=(*origins, *(case.own_origins if own else ())),
         served=tuple(_served(survey, source) for survey in surveys),
-        key=answer.key,
+        keys=answer.keys,
         warnings=(*case.place.warnings, *pair.warnings),
         reasons=(*filter(None, words), *pair.reasons),
         layout=case.its,
@@ -362,7 +369,8 @@ def _instead(case: _Case, usual: str) -> str:
         return usual
     own = "a mirror of your own: --source mirror=URL --key FILE --fingerprint FINGERPRINT"
     remark = homebrew.remark(case.facts)
-    return f"take the archive: rmqsetup install --source archive --prefix ~/rabbitmq; or {own}{remark}"
+    keys = "upstream's, with its keys once you have checked them: --source team --key FILE --fingerprint FPR,FPR,FPR"
+    return f"take the archive: rmqsetup install --source archive --prefix ~/rabbitmq; or {keys}; or {own}{remark}"
 
 
 def _base(uri: str) -> str:

@@ -40,8 +40,8 @@ _UNLIMITED = (
 class Ours:
     """What earlier runs left on this machine.
 
-    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, fingerprints of keys that
-    rpm trusts because of us, and `settings`, the text of our settings file as it is now.
+    `digests` and `paths` of files we wrote, names of packages we hold, `directories` we made, keys that rpm trusts
+    because of us, as steps that take that back, and `settings`, the text of our settings file as it is now.
     """
 
     digests: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Ours:
     directories: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     settings: str = ""
-    trusted: tuple[str, ...] = ()
+    trusted: tuple[Trust, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +89,20 @@ def _sources(resolution: Resolution, request: Request, ours: Ours) -> tuple[Step
     """Write key and sources; what an earlier run wrote, and let rpm trust, for another source goes."""
     if resolution.layout.prefix or (resolution.source == "installed" and request.source != "distro"):
         return ()
-    its, key = sources(resolution.distribution.manager), resolution.key
-    keyring = its.keyring(resolution.source)
-    lists = tuple((path, WRITTEN + text) for path, text in its.written(resolution.served, keyring)) if key else ()
-    texts = ((keyring, key.armored), *lists) if key else ()
+    its, keys = sources(resolution.distribution.manager), resolution.keys
+    names = (resolution.source, *(f"{resolution.source}-{number}" for number in range(2, len(keys) + 1)))
+    rings = {its.keyring(name): key for name, key in zip(names, keys, strict=False)}
+    lists = its.written(resolution.served, tuple(rings)) if keys else ()
+    texts = (*((ring, key.armored) for ring, key in rings.items()), *((path, WRITTEN + text) for path, text in lists))
     current = tuple(path for path, _ in texts)
     removals = tuple(
         File(path, expect=ours.digests, early=True) for path in ours.paths if its.is_ours(path) and path not in current
     )
     written = tuple(File(path, text.encode(), expect=ours.digests, early=True) for path, text in texts)
-    wanted = (key.fingerprint,) if key and its.form == "rpm" else ()
-    trust = tuple(
-        Trust(each, keyring, trusted=each in wanted, lock_timeout=request.lock_timeout)
-        for each in dict.fromkeys((*wanted, *ours.trusted))
+    wanted = {key.fingerprint: ring for ring, key in rings.items()} if its.form == "rpm" else {}
+    trust = (
+        *(Trust(each, ring, lock_timeout=request.lock_timeout) for each, ring in wanted.items()),
+        *(replace(each, lock_timeout=request.lock_timeout) for each in ours.trusted if each.fingerprint not in wanted),
     )
     return (*removals, *written, *trust)
 
@@ -207,10 +208,9 @@ def _uris(resolution: Resolution, facts: Facts) -> tuple[str, ...]:
 
 def _signers(resolution: Resolution) -> tuple[str, ...]:
     """Return the ids of the keys that may have signed packages of a source; dpkg's are not signed one by one."""
-    key = resolution.key
-    if key is None or sources(resolution.distribution.manager).form != "rpm" or not resolution.served:
+    if not resolution.served or sources(resolution.distribution.manager).form != "rpm":
         return ()
-    return tuple(each[-16:] for each in (key.fingerprint, *key.subkeys))
+    return tuple(each[-16:] for key in resolution.keys for each in (key.fingerprint, *key.subkeys))
 
 
 def _service(facts: Facts, request: Request, its: Layout) -> Service:

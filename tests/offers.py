@@ -24,7 +24,7 @@ class Asking:
     def __call__(self, source: Source) -> Answer:
         self.asked.append(source)
         surveys = tuple(self._survey(source, repository) for repository in source.repositories)
-        return Answer(surveys, key(source.fingerprint))
+        return Answer(surveys, tuple(map(key, source.fingerprints)))
 
     def _survey(self, source, repository) -> Survey:
         if self.down:

@@ -123,7 +123,7 @@ def test_the_named_archive_with_the_erlang_that_is_here(shelf):
     assert (found.source, found.rabbitmq, found.erlang, found.erl) == ("archive", "4.2.9", "27.3.4", "/usr/local/bin")
     assert [archive.path for archive in found.archives] == [str(shelf / "r.tar.xz")]
     assert found.packages == ()
-    assert found.key.fingerprint == key("team")
+    assert [each.fingerprint for each in found.keys] == [key("team")]
     assert "Erlang 27.3.4 is in /usr/local/bin already" in found.reasons
 
 
@@ -151,6 +151,16 @@ def test_a_plain_user_without_an_erlang_is_told_what_to_name(shelf):
     with pytest.raises(UnsupportedError) as caught:
         resolved(shelf, wish(shelf), Machine("debian-13"), plain)
     assert "--erlang-archive" in caught.value.hint
+    assert "apt-get install erlang" in caught.value.hint
+
+
+def test_where_rpm_installs_an_erlang_of_its_packages_is_used_once_it_is_there(shelf):
+    rocky = facts("rocky-9-bare")
+    with pytest.raises(UnsupportedError) as caught:
+        resolved(shelf, wish(shelf), Machine("rocky-9-bare"), rocky)
+    assert "dnf install erlang" in caught.value.hint
+    found = resolved(shelf, wish(shelf), Machine("rocky-9-bare", erlang="27.3.4"), rocky)
+    assert (found.erl, found.packages) == ("/usr/local/bin", ())
 
 
 def test_an_erlang_that_does_not_fit_is_refused(shelf):

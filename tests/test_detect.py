@@ -326,6 +326,22 @@ def test_an_unclosed_quote_spoils_only_its_own_line():
     assert (facts.os.id, facts.os.version_id, facts.os.name) == ("debian", "13", "")
 
 
+OTHERS = [
+    ("opensuse-leap-16", ("dnf", "yum"), "zypper"),
+    ("fedora-43", ("apt-get", "dpkg", "zypper"), "dnf"),
+    ("debian-13", ("dnf", "zypper"), "apt"),
+]
+
+
+@pytest.mark.parametrize(("name", "others", "own"), OTHERS, ids=[name for name, *_ in OTHERS])
+def test_the_package_manager_is_that_of_the_distribution_whatever_others_are_there(tmp_path, name, others, own):
+    machine = shutil.copytree(MACHINES / name, tmp_path / name)
+    names = tomllib.loads((machine / "names.toml").read_text())
+    names["/usr/bin"] += others
+    (machine / "names.toml").write_text("".join(f"{json.dumps(k)} = {json.dumps(v)}\n" for k, v in names.items()))
+    assert detect(ReplayHost(machine)).manager == own
+
+
 @pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg to agree with")
 def test_fingerprints_are_those_of_gpg(tmp_path):
     keyrings = [MACHINES / "debian-12-retired-sources" / "files" / "etc" / "apt" / "trusted.gpg"]

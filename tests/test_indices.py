@@ -91,7 +91,7 @@ def repository(inrelease: bytes | Answer | None = None, *, at: Repository = SERV
 
 
 def survey(*mirrors: str, repositories=(SERVER,), deadline: float = 10.0):
-    query = Query("team", mirrors, repositories, ("rabbitmq-server", "erlang-base"), team())
+    query = Query("team", mirrors, repositories, ("rabbitmq-server", "erlang-base"), (team(),))
     return indices.survey(query, host=HOST, deadline=deadline)
 
 

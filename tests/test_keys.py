@@ -185,13 +185,13 @@ def test_a_key_comes_from_a_file_or_a_url(tmp_path):
     (tmp_path / "team key.asc").write_bytes(exported)
     with serving({"/key": exported, "/page": PAGE, "/gone": Answer(status=404)}) as server:
         sources = [str(tmp_path / "team key.asc"), (tmp_path / "team key.asc").as_uri(), server.url + "/key"]
-        assert {keys.fetch(where, key("team")) for where in sources} == {proven("team")}
-        refused(lambda: keys.fetch(server.url + "/page", key("team")), "HTML page")
+        assert {keys.fetch(where, (key("team"),)) for where in sources} == {(proven("team"),)}
+        refused(lambda: keys.fetch(server.url + "/page", (key("team"),)), "HTML page")
         for where in (server.url + "/gone", str(tmp_path / "none")):
             with pytest.raises(NetworkError):
-                keys.fetch(where, key("team"))
+                keys.fetch(where, (key("team"),))
         with pytest.raises(UsageError):
-            keys.fetch(server.url + "/key", key("team")[-16:])
+            keys.fetch(server.url + "/key", (key("team")[-16:],))
 
 
 # --- signatures
@@ -200,32 +200,36 @@ def test_a_key_comes_from_a_file_or_a_url(tmp_path):
 @pytest.mark.parametrize("name", ["team", "subkeyed"])
 def test_a_clear_signed_text_is_believed(tool, name):
     message = signer().clearsign(TEXT, key(name))
-    signed = keys.verify_clearsigned(message, proven(name), host=HOST, tool=tool)
+    signed = keys.verify_clearsigned(message, (proven(name),), host=HOST, tool=tool)
     assert signed.payload == TEXT.replace(b" \t", b"").rstrip(b"\n")
     assert signed.signer == (proven(name).subkeys or (key(name),))[-1]
     assert abs(signed.signed_at.timestamp() - time.time()) < 100
     windows = message.replace(b"\n", b"\r\n")
-    assert keys.verify_clearsigned(windows, proven(name), host=HOST, tool=tool) == signed
+    assert keys.verify_clearsigned(windows, (proven(name),), host=HOST, tool=tool) == signed
 
 
 def test_a_detached_signature_is_believed(tool):
     data = os.urandom(1000)
     signature = signer().detach(data, key("team"))
-    assert keys.verify_detached(data, signature, key=proven("team"), host=HOST, tool=tool).payload == data
+    assert keys.verify_detached(data, signature, keys=(proven("team"),), host=HOST, tool=tool).payload == data
     binary = openpgp.dearmor(signature, openpgp.SIGNATURE)
-    assert keys.verify_detached(data, binary, key=proven("team"), host=HOST, tool=tool).signer == key("team")
-    refused(lambda: keys.verify_detached(data + b"x", signature, key=proven("team"), host=HOST, tool=tool), "not valid")
+    assert keys.verify_detached(data, binary, keys=(proven("team"),), host=HOST, tool=tool).signer == key("team")
+    refused(
+        lambda: keys.verify_detached(data + b"x", signature, keys=(proven("team"),), host=HOST, tool=tool), "not valid"
+    )
 
 
 def test_one_good_signature_among_several_is_enough(tool):
     message = signer().clearsign(TEXT, key("other"), key("team"))
-    assert keys.verify_clearsigned(message, proven("team"), host=HOST, tool=tool).signer == key("team")
+    assert keys.verify_clearsigned(message, (proven("team"),), host=HOST, tool=tool).signer == key("team")
 
 
 def test_another_key_is_not_the_signer(tool):
     message = signer().clearsign(TEXT, key("other"))
     refused(
-        lambda: keys.verify_clearsigned(message, proven("team"), host=HOST, tool=tool), key("team"), key("other")[-16:]
+        lambda: keys.verify_clearsigned(message, (proven("team"),), host=HOST, tool=tool),
+        key("team"),
+        key("other")[-16:],
     )
 
 
@@ -254,32 +258,32 @@ def tampered(message: bytes) -> dict[str, bytes]:
 )
 def test_a_tampered_message_is_refused(tool, kind):
     message = tampered(signer().clearsign(TEXT, key("team")))[kind]
-    refused(lambda: keys.verify_clearsigned(message, proven("team"), host=HOST, tool=tool))
+    refused(lambda: keys.verify_clearsigned(message, (proven("team"),), host=HOST, tool=tool))
 
 
 def test_a_weak_digest_is_refused(tool):
     signature = signer().detach(TEXT, key("team"), extra=("--digest-algo", "SHA1"))
-    refused(lambda: keys.verify_detached(TEXT, signature, key=proven("team"), host=HOST, tool=tool), "weak")
+    refused(lambda: keys.verify_detached(TEXT, signature, keys=(proven("team"),), host=HOST, tool=tool), "weak")
 
 
 def test_a_signature_past_its_end_is_refused(tool):
     fingerprint = key("old")
     message = signer().clearsign(TEXT, fingerprint, extra=("--default-sig-expire", "5d"), at="20210101T000000")
     mine = keys.prove(signer().public(fingerprint), fingerprint)
-    refused(lambda: keys.verify_clearsigned(message, mine, host=HOST, tool=tool), "not valid")
+    refused(lambda: keys.verify_clearsigned(message, (mine,), host=HOST, tool=tool), "not valid")
 
 
 def test_an_old_signature_without_an_end_is_valid(tool):
     fingerprint = key("old")
     message = signer().clearsign(TEXT, fingerprint, at="20210101T000000")
     mine = keys.prove(signer().public(fingerprint), fingerprint)
-    assert keys.verify_clearsigned(message, mine, host=HOST, tool=tool).signed_at.year == 2021
+    assert keys.verify_clearsigned(message, (mine,), host=HOST, tool=tool).signed_at.year == 2021
 
 
 def test_a_key_that_expired_since_does_not_verify(tool):
     message = signer().clearsign(TEXT, key("team"))
     over = replace(proven("team"), expires=datetime.now(tz=timezone.utc) - timedelta(seconds=1))
-    refused(lambda: keys.verify_clearsigned(message, over, host=HOST, tool=tool), "expired")
+    refused(lambda: keys.verify_clearsigned(message, (over,), host=HOST, tool=tool), "expired")
 
 
 def test_a_subkey_that_expired_does_not_verify(tool):
@@ -288,18 +292,18 @@ def test_a_subkey_that_expired_does_not_verify(tool):
     message = signer().clearsign(TEXT, fingerprint, at="20200110T000000")
     mine = keys.prove(signer().public(fingerprint), fingerprint)
     assert mine.subkeys == ()
-    refused(lambda: keys.verify_clearsigned(message, mine, host=HOST, tool=tool), "not signed")
+    refused(lambda: keys.verify_clearsigned(message, (mine,), host=HOST, tool=tool), "not signed")
 
 
 def test_a_signature_from_the_future_names_the_clock(tool):
     message = signer().clearsign(TEXT, key("team"), at="20400101T000000")
-    refused(lambda: keys.verify_clearsigned(message, proven("team"), host=HOST, tool=tool), "clock", "2040-01-01")
+    refused(lambda: keys.verify_clearsigned(message, (proven("team"),), host=HOST, tool=tool), "clock", "2040-01-01")
 
 
 def test_without_any_program_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr(keys, "available", lambda: ())
     with pytest.raises(UnsupportedError) as caught:
-        keys.verify_clearsigned(signer().clearsign(TEXT, key("team")), proven("team"), host=HOST)
+        keys.verify_clearsigned(signer().clearsign(TEXT, key("team")), (proven("team"),), host=HOST)
     assert "gnupg" in caught.value.hint
 
 
@@ -326,7 +330,7 @@ def test_junk_is_no_signature(junk, head):
 def test_nothing_is_left_behind_and_no_agent_runs(tool, monkeypatch, tmp_path):
     exported, message = material("team"), signer().clearsign(TEXT, key("team"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    keys.verify_clearsigned(message, keys.prove(exported, key("team")), host=HOST, tool=tool)
+    keys.verify_clearsigned(message, (keys.prove(exported, key("team")),), host=HOST, tool=tool)
     assert list(tmp_path.iterdir()) == []
     assert str(tmp_path) not in subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout
 
@@ -337,18 +341,18 @@ def test_nothing_is_left_behind_and_no_agent_runs(tool, monkeypatch, tmp_path):
 def test_a_genuine_release_of_upstream_is_believed(tool):
     release = upstream_release()
     mine = keys.prove(release.key, TEAM)
-    signed = keys.verify_detached(release.archive, release.signature, key=mine, host=HOST, tool=tool)
+    signed = keys.verify_detached(release.archive, release.signature, keys=(mine,), host=HOST, tool=tool)
     assert signed.signer == TEAM
     flipped = bytearray(release.archive)
     flipped[len(flipped) // 2] ^= 1
     refused(
-        lambda: keys.verify_detached(bytes(flipped), release.signature, key=mine, host=HOST, tool=tool), "not valid"
+        lambda: keys.verify_detached(bytes(flipped), release.signature, keys=(mine,), host=HOST, tool=tool), "not valid"
     )
 
 
 def test_the_key_in_the_catalog_is_that_of_the_source_package():
     shipped = Path(keys.__file__).parent / "catalog" / "keys" / "rabbitmq-team.asc"
-    assert keys.fetch(str(shipped), TEAM) == keys.prove(upstream_release().key, TEAM)
+    assert keys.fetch(str(shipped), (TEAM,)) == (keys.prove(upstream_release().key, TEAM),)
 
 
 def test_armour_of_a_key_has_the_length_of_its_packets():

@@ -55,7 +55,7 @@ def file(tmp_path):
 
 
 def fetched(where, cache, **options):
-    return releases.fetch_rabbitmq(str(where), proven("team"), host=HOST, cache=cache, **options)
+    return releases.fetch_rabbitmq(str(where), (proven("team"),), host=HOST, cache=cache, **options)
 
 
 def refused(where, cache, *words, **options):
@@ -144,11 +144,11 @@ def test_the_genuine_signature_of_upstream_is_believed(tmp_path, cache):
     path.write_bytes(genuine.archive)
     path.with_name(path.name + ASC).write_bytes(genuine.signature)
     with pytest.raises(UnsupportedError) as caught:
-        releases.fetch_rabbitmq(str(path), pinned, host=HOST, cache=cache)
+        releases.fetch_rabbitmq(str(path), (pinned,), host=HOST, cache=cache)
     assert "it holds rabbitmq-server-" in caught.value.cause
     path.write_bytes(genuine.archive[:-1] + b"x")
     with pytest.raises(TrustError):
-        releases.fetch_rabbitmq(str(path), pinned, host=HOST, cache=cache)
+        releases.fetch_rabbitmq(str(path), (pinned,), host=HOST, cache=cache)
 
 
 # --- Erlang

@@ -63,7 +63,7 @@ def test_auto_takes_the_team_where_it_serves_and_answers():
     (source,) = asking.asked
     assert source.mirrors == ("https://deb1.rabbitmq.com", "https://deb2.rabbitmq.com")
     assert [r.path for r in source.repositories] == ["rabbitmq-server/debian/trixie", "rabbitmq-erlang/debian/trixie"]
-    assert source.fingerprint == "0A9AF2115F4687BD29803A206B73A36E6026DFCA"
+    assert source.fingerprints == ("0A9AF2115F4687BD29803A206B73A36E6026DFCA",)
     assert resolution.packages[:2] == (Package(SERVER, "4.4.1-1"), Package("erlang-base", "1:27.3.4.6-1"))
     assert len(resolution.packages) == 18
     assert resolution.origins == ("RabbitMQ",)
@@ -148,7 +148,7 @@ def test_a_mirror_of_ones_own():
     resolution = found("debian-13", wish(**MIRROR), asking)
     (source,) = asking.asked
     assert (source.mirrors, source.key, source.key_id) == (("https://deb.example.org/team",), "/k.asc", "")
-    assert source.fingerprint == "A" * 40
+    assert source.fingerprints == ("A" * 40,)
     assert resolution.source == "mirror"
     assert resolution.served[0].uris == ("https://deb.example.org/team/rabbitmq-server/debian/trixie",)
     assert resolution.served[0].origin == "Example, Inc."
@@ -318,7 +318,7 @@ def test_what_is_there_and_grants_the_wish_stays_and_nobody_is_asked(request_):
     resolution = found("debian-13-installed-by-hand", request_, never)
     assert (resolution.source, resolution.rabbitmq, resolution.erlang) == ("installed", "4.0.5", "27.3.4.1")
     assert resolution.packages == (Package(SERVER, "4.0.5-6+deb13u2"),)
-    assert (resolution.served, resolution.key, resolution.notice) == ((), None, "")
+    assert (resolution.served, resolution.keys, resolution.notice) == ((), (), "")
 
 
 @pytest.mark.parametrize("request_", [wish(), wish(source="team"), wish("4.2", source="team"), wish("4.2.8")])

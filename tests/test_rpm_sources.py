@@ -21,7 +21,7 @@ from webserver import serving
 from rmqsetup import index_files, indices, keys, repodata, unzstd, wishes
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
-from rmqsetup.errors import ManagerError, NetworkError, TrustError, UnsupportedError
+from rmqsetup.errors import ManagerError, NetworkError, TrustError, UnsupportedError, UsageError
 from rmqsetup.host import Command, Result
 from rmqsetup.hosts.local import LocalHost
 from rmqsetup.hosts.replay import ReplayHost
@@ -30,6 +30,7 @@ from rmqsetup.managers import Package, Present, State, Wish, manager, rpm
 from rmqsetup.managers.sources import Served, sources
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import resolve
+from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.trust import Trust
 from rmqsetup.wishes import Ours
@@ -96,7 +97,7 @@ def repository(head: bytes, *, by: str = "team", packing: str = ".gz") -> dict:
 
 def survey(files: dict):
     with serving(files) as server:
-        query = Query("mirror", (server.url,), (WHERE,), ("rabbitmq-server", "erlang"), team())
+        query = Query("mirror", (server.url,), (WHERE,), ("rabbitmq-server", "erlang"), (team(),))
         (found,) = indices.survey(query, host=LocalHost(), deadline=10.0)
     return found
 
@@ -190,7 +191,7 @@ enabled=0
 def test_what_is_written_is_read_back_and_checks_packages_and_indices(manager):
     its = sources(manager)
     keyring = its.keyring("mirror")
-    ((path, text),) = its.written(SERVED, keyring)
+    ((path, text),) = its.written(SERVED, (keyring,))
     assert its.is_ours(path)
     assert its.is_ours(keyring)
     assert its.is_list(Path(path).name)
@@ -271,7 +272,7 @@ def test_another_source_takes_trust_back_from_the_key_of_the_one_before():
     facts, old = look("rocky-10-with-its-own"), "B" * 40
     for request, wanted in ((MIRROR, {FINGERPRINT: True, old: False}), (Request(source="distro"), {old: False})):
         resolution = resolve(facts, request, load(), Asking())
-        plan = wishes.build(resolution, facts, request, ours=Ours(trusted=(old,)))
+        plan = wishes.build(resolution, facts, request, ours=Ours(trusted=(Trust(old, "/etc/old", trusted=False),)))
         assert {step.fingerprint: step.trusted for step in plan.steps if isinstance(step, Trust)} == wanted
 
 
@@ -282,6 +283,29 @@ def test_a_mirror_without_erlang_takes_the_distributions_where_it_fits():
     assert (resolution.rabbitmq, resolution.erlang) == ("4.2.8", "26.2.5.13")
     assert resolution.packages == (Package("rabbitmq-server", "4.2.8-1"),), "its many packages come as dependencies"
     assert resolution.origins == ("rmqsetup-rabbitmq", "rmqsetup-erlang", "fedora", "Fedora * - *")
+
+
+def test_upstreams_own_with_keys_that_somebody_has_checked():
+    facts, two = look("rocky-9-bare"), ("A" * 40, "B" * 40)
+    request = Request(source="team", key="/k.asc", fingerprint=",".join(two))
+    resolution = resolve(facts, request, load(), Asking())
+    assert (resolution.source, [key.fingerprint for key in resolution.keys]) == ("team", list(two))
+    erlang = {f"https://yum{number}.rabbitmq.com/erlang/el/9/x86_64" for number in (1, 2)}
+    assert set(resolution.served[1].uris) == erlang
+    plan = wishes.build(resolution, facts, request, ours=Ours())
+    trust = {step.fingerprint: step.path for step in plan.steps if isinstance(step, Trust)}
+    (listed,) = (step for step in plan.steps if isinstance(step, File) and step.path.endswith(".repo"))
+    assert tuple(trust) == two
+    assert len(set(trust.values())) == 2, "a file each, so that an undo takes each back"
+    assert listed.content.decode().count("\n       ".join(f"file://{path}" for path in trust.values())) == 2
+    (packages,) = (step for step in plan.steps if isinstance(step, Packages))
+    assert packages.signers == ("A" * 16, "B" * 16)
+
+
+def test_a_key_of_upstreams_that_is_known_is_not_replaced():
+    request = Request(source="team", key="/k.asc", fingerprint=FINGERPRINT)
+    with pytest.raises(UsageError, match="is known"):
+        resolve(look("debian-13"), request, load(), never)
 
 
 @pytest.mark.parametrize("name", ["rocky-9-bare", "amazon-2023"])

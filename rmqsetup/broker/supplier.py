@@ -109,10 +109,16 @@ def _bundled(wish: Origin) -> cached.Binaries:
 
 def _of_archive(wish: Origin, *, own: bool, told: Callable[[str], None]) -> cached.Binaries:
     from rmqsetup import generic
-    from rmqsetup.recipe import Request
+    from rmqsetup.recipe import Request, plain_fingerprint
 
     folder = cache() / FETCHED
-    request = Request(wish.wanted, source="archive", archive=wish.archive, key=wish.key, fingerprint=wish.fingerprint)
+    request = Request(
+        wish.wanted,
+        source="archive",
+        archive=wish.archive,
+        key=wish.key,
+        fingerprint=plain_fingerprint(wish.fingerprint),
+    )
     told(f"Looking for RabbitMQ {'' if wish.wanted == binaries.ANY else f'{wish.wanted} '}in its signed archives")
     return generic.binaries(LocalHost(), folder, request, own=own)
 

@@ -141,8 +141,10 @@ SOURCE = Option(
     "WHERE",
     offered=("auto", "team", "distro", "brew", "mirror=", "archive", "user"),
 )
-KEY = Option("key", ("--key",), "The key that signs a mirror or an archive of your own.", "FILE|URL")
-FINGERPRINT = Option("fingerprint", ("--fingerprint",), "The 40 hex digits of that key.", "FPR")
+KEY = Option("key", ("--key",), "The key, or keys, that sign a mirror or an archive of your own.", "FILE|URL")
+FINGERPRINT = Option(
+    "fingerprint", ("--fingerprint",), "The 40 hex digits of that key; of several, separated by commas.", "FPR"
+)
 
 OPEN_FILES = Option("open_files", ("--open-files",), "How many files and sockets the broker may have open.", "N", int)
 

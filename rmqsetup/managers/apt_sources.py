@@ -87,17 +87,17 @@ class AptSources:
         """Tell a source list by its name."""
         return is_source_list(name)
 
-    def keyring(self, source: str) -> str:
+    def keyring(self, name: str) -> str:
         """Return the file that Signed-By names."""
-        return KEYRING.format(source=source)
+        return KEYRING.format(source=name)
 
     def is_ours(self, path: str) -> bool:
         """Tell our list, our pin and our keyrings."""
         return path in (OURS, PIN) or path.startswith(KEYRING.partition("{")[0])
 
-    def written(self, served: tuple[Served, ...], keyring: str) -> tuple[tuple[str, str], ...]:
+    def written(self, served: tuple[Served, ...], keyrings: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         """Return list and pin."""
-        return (OURS, "\n".join(_stanza(each, keyring) for each in served)), (PIN, _pin(served))
+        return (OURS, "\n".join(_stanza(each, keyrings) for each in served)), (PIN, _pin(served))
 
     def parse_sources(self, file: str, text: str) -> tuple[ConfiguredSource, ...]:
         """Read a source list."""
@@ -108,10 +108,10 @@ class AptSources:
         return without(file, text, lines)
 
 
-def _stanza(served: Served, keyring: str) -> str:
+def _stanza(served: Served, keyrings: tuple[str, ...]) -> str:
     return (
         f"Types: deb\nURIs: {' '.join(served.uris)}\nSuites: {served.suite}\nComponents: {served.component}\n"
-        f"Architectures: {served.architecture}\nSigned-By: {keyring}\n"
+        f"Architectures: {served.architecture}\nSigned-By: {' '.join(keyrings)}\n"
     )
 
 

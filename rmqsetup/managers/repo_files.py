@@ -60,17 +60,17 @@ class RepoFiles:
         """Tell a .repo file by its name."""
         return name.endswith(".repo") and not name.startswith(".")
 
-    def keyring(self, source: str) -> str:
+    def keyring(self, name: str) -> str:
         """Return the file that gpgkey= names: what a server offers as a key is never asked for."""
-        return f"{self.keys}/RPM-GPG-KEY-rmqsetup-{source}"
+        return f"{self.keys}/RPM-GPG-KEY-rmqsetup-{name}"
 
     def is_ours(self, path: str) -> bool:
         """Tell our .repo file and keys."""
         return path == self.file or path.startswith(self.keyring(""))
 
-    def written(self, served: tuple[Served, ...], keyring: str) -> tuple[tuple[str, str], ...]:
-        """Return one .repo file: packages and indices checked by the key, the distribution's modules without a say."""
-        return ((self.file, "\n".join(_stanza(each, keyring) for each in served)),)
+    def written(self, served: tuple[Served, ...], keyrings: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """Return one .repo file: packages and indices checked by the keys, the distribution's modules without a say."""
+        return ((self.file, "\n".join(_stanza(each, keyrings) for each in served)),)
 
     def parse_sources(self, file: str, text: str) -> tuple[ConfiguredSource, ...]:
         """Read a .repo file."""
@@ -105,12 +105,13 @@ class RepoFiles:
 _HEAD = re.compile(r"^\[([^\]]+)\]")
 
 
-def _stanza(served: Served, keyring: str) -> str:
+def _stanza(served: Served, keyrings: tuple[str, ...]) -> str:
     """`pkg_gpgcheck` is zypper's word for what dnf calls `gpgcheck`; each takes the other's for nothing."""
     urls = "\n        ".join(served.uris)
+    keys = "\n       ".join(f"file://{keyring}" for keyring in keyrings)
     return (
         f"[{served.origin}]\nname={served.origin}\nbaseurl={urls}\nenabled=1\ngpgcheck=1\nrepo_gpgcheck=1\n"
-        f"pkg_gpgcheck=1\ngpgkey=file://{keyring}\nsslverify=1\npriority={PRIORITY}\nmodule_hotfixes=1\n"
+        f"pkg_gpgcheck=1\ngpgkey={keys}\nsslverify=1\npriority={PRIORITY}\nmodule_hotfixes=1\n"
         "skip_if_unavailable=0\nmetadata_expire=300\nautorefresh=1\ntype=rpm-md\n"
     )
 

@@ -68,11 +68,11 @@ class Sources(Protocol):
     def is_list(self, name: str) -> bool:
         """Tell whether a file of that name in the folder is read."""
 
-    def keyring(self, source: str) -> str:
-        """Return where the key of a source is put."""
+    def keyring(self, name: str) -> str:
+        """Return where a key is put: the first of a source goes by the name of that."""
 
-    def written(self, served: tuple[Served, ...], keyring: str) -> tuple[tuple[str, str], ...]:
-        """Return path and text of the files that make it take packages of the family from there, checked by the key."""
+    def written(self, served: tuple[Served, ...], keyrings: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """Return path and text of the files that make it take packages of the family from there, by these keys."""
 
     def is_ours(self, path: str) -> bool:
         """Tell whether a path is one where `written` or `keyring` put something."""

@@ -48,7 +48,7 @@ def data(seen: Preview) -> object:
         "rabbitmq": found.rabbitmq if found else "",
         "erlang": found.erlang if found else "",
         "packages": [str(package) for package in found.packages] if found else [],
-        "key": found.key.fingerprint if found and found.key else "",
+        "keys": [key.fingerprint for key in found.keys] if found else [],
         "uris": [uri for served in found.served for uri in served.uris] if found else [],
         "notice": found.notice if found else "",
         "warnings": list(found.warnings) if found else [],
@@ -73,8 +73,8 @@ def _head(plan: Plan, terminal: Terminal, *, explain: bool) -> str:
     hosts = ", ".join(dict.fromkeys(_host(uri) for served in found.served for uri in served.uris[:1]))
     where = own.get(found.source, f"from {hosts}")
     lines = [f"RabbitMQ {found.rabbitmq} on Erlang {found.erlang}, {where}"]
-    if found.key:
-        lines.append(f"signed by {found.key.fingerprint}")
+    if found.keys:
+        lines.append(f"signed by {' or '.join(key.fingerprint for key in found.keys)}")
     if found.notice:
         lines.append(found.notice)
     if explain:

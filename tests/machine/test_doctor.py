@@ -11,9 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from broker import rmqsetup
+from broker import own_mirror, rmqsetup
 from faults import RUNNING, STOPPED
-from test_rpm import OLDER, mirror
+from test_rpm import OLDER
 
 pytestmark = pytest.mark.machine
 
@@ -81,7 +81,7 @@ def test_a_system_of_rpm_packages_is_looked_at_as_well(start_rpm, tool):
     team = start_rpm("el9", real=True, one_key=True, over=tool.layers())
     machine = team.machine
     assert diagnosis(machine) == []
-    rmqsetup(machine, "install", *mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
+    rmqsetup(machine, "install", *own_mirror(team), "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--yes")
     assert diagnosis(machine) == []
     shell(machine, "systemctl stop rabbitmq-server; chown -R root: /var/lib/rabbitmq/mnesia")
     assert ids(diagnosis(machine)) == ["RMQ-053"]

@@ -6,7 +6,7 @@ What dnf and zypper do with the single commands belongs to `test_rpm_lab`.
 from __future__ import annotations
 
 import pytest
-from broker import HOLDER, STAYS, envelope, healthy, rmqsetup, running
+from broker import HOLDER, STAYS, envelope, healthy, own_mirror, rmqsetup, running, with_unit
 from lab import rpms, yum
 from lab.mirror import Fault
 from lab.yum import Flaw
@@ -16,25 +16,9 @@ pytestmark = pytest.mark.machine
 BARE = ("--no-start", "--no-verify", "--yes")
 """An install of the packages alone, where the node is not the matter."""
 
-UNIT = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
-
 SERVER = "rabbitmq-server"
-URL = "https://mirror.test"
 OWN = tuple(version.partition("-")[0] for version in rpms.OWN)
 NOW, OLDER = (tuple(each.partition("-")[0] for each in pair) for pair in (rpms.NOW, rpms.OLDER))
-
-
-def mirror(team):
-    """Return the words that name a mirror of one's own, whose key is a file of the machine."""
-    key = team.stock.trust.good
-    team.machine.write("/root/key.asc", key.armored)
-    return ("--source", f"mirror={URL}", "--key", "/root/key.asc", "--fingerprint", key.fingerprint)
-
-
-def with_unit(machine):
-    """Give a machine the unit that the small packages have not."""
-    machine.write(f"/usr/lib/systemd/system/{SERVER}.service", UNIT)
-    machine.run("systemctl", "daemon-reload", check=True)
 
 
 def versions(machine, *names):
@@ -53,7 +37,7 @@ def restored(before, team):
 @pytest.mark.parametrize("flavour", ["el9", "fedora43", "leap16"])
 def test_from_a_mirror_to_a_message_and_back(start_rpm, tool, flavour):
     team = start_rpm(flavour, real=True, one_key=True, over=tool.layers())
-    machine, source = team.machine, mirror(team)
+    machine, source = team.machine, own_mirror(team)
     before = team.snapshot()
     older = (*source, "--rabbitmq", OLDER[0], "--erlang", OLDER[1], "--set", "heartbeat=77")
     envelope(machine, "plan", *older, code=10)
@@ -86,10 +70,30 @@ def test_from_a_mirror_to_a_message_and_back(start_rpm, tool, flavour):
     assert machine.exists("/var/lib/rabbitmq/.erlang.cookie"), "data are kept"
 
 
+@pytest.mark.parametrize("flavour", ["el10", "leap16"])
+def test_upstreams_two_keys_for_packages_and_indices_once_somebody_has_checked_them(start_rpm, tool, flavour):
+    team = start_rpm(flavour, over=tool.layers())
+    machine, trust = team.machine, team.stock.trust
+    with_unit(machine)
+    before = team.snapshot()
+    machine.write("/root/keys.asc", trust.good.armored + trust.repository.armored)
+    source = ("--source", "team", "--key", "/root/keys.asc", "--fingerprint")
+    both = f"{trust.good.fingerprint},{trust.repository.fingerprint}"
+    (one,) = envelope(machine, "install", *BARE, *source, trust.good.fingerprint, code=5)["errors"]
+    assert "not signed by the key" in one["message"], "indices are signed by the other one"
+    restored(before, team)
+    rmqsetup(machine, "install", *BARE, *source, both)
+    assert versions(machine, SERVER, "erlang") == {SERVER: rpms.NOW[0], "erlang": rpms.NOW[1]}
+    assert "nothing to do" in rmqsetup(machine, "install", *BARE, *source, both).stdout.lower()
+    rmqsetup(machine, "uninstall", "--yes")
+    machine.run("rm", "/root/keys.asc")
+    restored(before, team)
+
+
 @pytest.mark.parametrize("flavour", ["fedora43", "leap16"])
 def test_the_script_ends_where_install_ends_and_again_changes_nothing(start_rpm, tool, flavour):
     team = start_rpm(flavour, one_key=True, over=tool.layers())
-    machine, wish = team.machine, (*mirror(team), "--no-start", "--rabbitmq", OLDER[0])
+    machine, wish = team.machine, (*own_mirror(team), "--no-start", "--rabbitmq", OLDER[0])
     with_unit(machine)
     script = rmqsetup(machine, "plan", "--as", "sh", *wish).stdout
     machine.write("/root/broker.sh", script)
@@ -161,14 +165,14 @@ UNTRUSTED = (
 
 @pytest.mark.parametrize(("flaw", "cause"), UNTRUSTED, ids=[flaw.value for flaw, _ in UNTRUSTED])
 def test_what_cannot_be_trusted_stops_and_leaves_nothing(team, before, flaw, cause):
-    source = mirror(team)
+    source = own_mirror(team)
     team.trouble(flaw)
     failed(team, *source, code=5, cause=cause)
     restored(before, team)
 
 
 def test_a_key_that_is_not_the_one_named_stops(team, before):
-    source, trust = mirror(team), team.stock.trust
+    source, trust = own_mirror(team), team.stock.trust
     failed(team, *source[:-1], trust.wrong.fingerprint, code=5, cause="is not the key")
     team.machine.write("/root/key.asc", trust.expired.armored)
     failed(team, *source[:-1], trust.expired.fingerprint, code=5, cause="expired")
@@ -176,7 +180,7 @@ def test_a_key_that_is_not_the_one_named_stops(team, before):
 
 
 def test_a_mirror_that_is_down_is_not_replaced_by_the_distributions_older_package(team, before):
-    source = mirror(team)
+    source = own_mirror(team)
     team.trouble(Fault.REFUSE)
     failed(team, *source, code=4, hint="check network")
     restored(before, team)
@@ -187,14 +191,14 @@ def test_a_mirror_that_is_down_is_not_replaced_by_the_distributions_older_packag
 
 
 def test_an_erlang_that_does_not_fit_is_refused_before_anything_happens(team, before):
-    source = mirror(team)
+    source = own_mirror(team)
     team.trouble(Flaw.NEW_ERLANG)
     failed(team, *source, code=3, cause="no Erlang")
     restored(before, team)
 
 
 def test_scriptlets_that_fail(team, before):
-    source = mirror(team)
+    source = own_mirror(team)
     team.trouble(Flaw.PRE_FAILS)
     failed(team, *source, code=6)
     assert SERVER not in versions(team.machine, SERVER)
@@ -213,14 +217,14 @@ def test_the_distributions_own_and_then_a_newer_one(team, before):
     assert plan["source"] == "distro", plan
     rmqsetup(machine, "install", *BARE)
     assert versions(machine, SERVER) == {SERVER: rpms.OWN[0]}
-    (refused,) = envelope(machine, "install", *mirror(team), *BARE, code=3)["errors"]
+    (refused,) = envelope(machine, "install", *own_mirror(team), *BARE, code=3)["errors"]
     assert OWN[0] in f"{refused['message']}{refused['cause']}", "no release of RabbitMQ's leads there in one hop"
     rmqsetup(machine, "uninstall", "--yes")
     restored(before, team)
 
 
 def test_a_lock_that_is_held(team, before):
-    source, machine = mirror(team), team.machine
+    source, machine = own_mirror(team), team.machine
     database = machine.run("rpm", "--eval", "%{_dbpath}/.rpm.lock", check=True).stdout.strip()
     with running(machine, "python3", "-c", HOLDER, database, "600"):
         failed(team, *source, "--lock-timeout", "2", code=6, cause="lock", hint="wait for it")
@@ -228,7 +232,7 @@ def test_a_lock_that_is_held(team, before):
 
 
 def test_a_full_disk(team, before):
-    source, machine = mirror(team), team.machine
+    source, machine = own_mirror(team), team.machine
     small = (
         "mkdir -p /usr/share/rabbitmq-server && mount -t tmpfs -o size=0,nr_inodes=2 none /usr/share/rabbitmq-server"
     )

@@ -126,9 +126,12 @@ def test_a_web_page_is_no_key(machine, before, own, trust):
     refused(machine, before, *wish, names=("http://mirror.test/key.asc", "not an OpenPGP key", "HTML page"))
 
 
-def test_an_own_mirror_with_its_key_over_plain_http_works(machine, before, own, trust):
-    own.stock.files["/key.asc"] = trust.good.armored.encode()
-    wish = ("--source", OWN, "--key", "http://mirror.test/key.asc", "--fingerprint", trust.good.fingerprint)
+@pytest.mark.parametrize("names", [("good",), ("wrong", "good")], ids=["one key", "either of two"])
+def test_an_own_mirror_with_its_keys_over_plain_http_works(machine, before, own, trust, names):
+    chosen = [getattr(trust, name) for name in names]
+    own.stock.files["/key.asc"] = "".join(key.armored for key in chosen).encode()
+    fingerprints = ",".join(key.fingerprint for key in chosen)
+    wish = ("--source", OWN, "--key", "http://mirror.test/key.asc", "--fingerprint", fingerprints)
     rmqsetup(machine, "install", *wish, "--no-start", "--no-verify", "--no-recommends", "--yes")
     versions = machine.run("dpkg-query", "-W", "-f", "${Version} ", "rabbitmq-server", "erlang-base", check=True)
     assert set(versions.stdout.split()) == set(NEWEST)
