@@ -30,14 +30,17 @@ def binaries(host: Host, cache: Path, request: Request, *, own: bool = True) -> 
     With `own` the Erlang may be one of this machine's, of no package of ours. Raises `UnsupportedError` where no pair
     is to be had, `NetworkError` where an archive does not arrive, `TrustError` where it is not its signer's.
     """
-    is_named = bool(request.archive.file or request.archive.erlang)
     with cached.writing(cache), cached.locked(cache):
-        if not is_named and (found := _kept(host, cache, request, own=own)):
+        if found := kept(host, cache, request, own=own):
             return found
         return _made(_case(host, cache, request), cache, own=own)
 
 
-def _kept(host: Host, cache: Path, request: Request, *, own: bool) -> Binaries | None:
+def kept(host: Host, cache: Path, request: Request, *, own: bool = True) -> Binaries | None:
+    """Return what the cache has of archives that grants a wish; an archive that is named is always looked at anew."""
+    if request.archive.file or request.archive.erlang:
+        return None
+
     def unfit(pair: Binaries) -> bool:
         return pair.is_of_packages or not (own or pair.is_whole)
 

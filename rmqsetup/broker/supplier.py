@@ -119,6 +119,8 @@ def _of_archive(wish: Origin, *, own: bool, told: Callable[[str], None]) -> cach
         key=wish.key,
         fingerprint=plain_fingerprint(wish.fingerprint),
     )
+    if found := generic.kept(LocalHost(), folder, request, own=own):
+        return found
     told(f"Looking for RabbitMQ {'' if wish.wanted == binaries.ANY else f'{wish.wanted} '}in its signed archives")
     return generic.binaries(LocalHost(), folder, request, own=own)
 
