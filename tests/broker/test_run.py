@@ -256,7 +256,14 @@ def test_the_cache_is_listed_and_what_is_in_use_stays(run, programs, tmp_path):
 
 
 def test_a_wrong_version_a_wrong_plugin_a_wrong_command(run):
-    assert "there is no RabbitMQ 2.1 to start" in run("run", "--rabbitmq", "2.1", code=3).stderr
+    unreached = {**os.environ, "https_proxy": "http://127.0.0.1:9"}
+    said = " ".join(run("run", "--rabbitmq", "2.1", code=3, env=unreached).stderr.split())
+    assert "there is no RabbitMQ 2.1 to start" in said
+    assert re.search(
+        r"apt offers RabbitMQ [\d.]+ here, not 2\.1; the list of published archives .* did not arrive", said
+    )
+    assert "rmqsetup run --bundle FILE" in said
+    assert "did you mean distro?" in " ".join(run("run", "--source", "distr", code=2).stderr.split())
     assert "did you mean rabbitmq_mqtt?" in " ".join(run("run", "--plugins", "rabbitmq_mqt", code=2).stderr.split())
     assert "there is no program nope" in run("run", "--", "nope", code=2).stderr
 
