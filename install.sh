@@ -44,7 +44,8 @@ set_up() {
     lock
     if ! works; then build; fi # another run may have built it while this one waited
     switch
-    say "$("$link" --version) is set up in $environment, linked as $link."
+    say "$("$link" --version) is set up in $environment."
+    say "It is linked as $link."
     [ ! -s "$place/packages" ] || say "Installed for it: $(packages)."
     say "To undo this: $checkout/install.sh --uninstall"
     case :$PATH: in *:"$bin":*) ;; *) say "$bin is not on your PATH. Type: export PATH=\"$bin:\$PATH\"" ;; esac

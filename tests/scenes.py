@@ -41,6 +41,7 @@ class Plain:
         self.folders = {path: list(names) for path, names in recorded()["names"].items()}
         self.answers: dict[tuple[str, ...], tuple[int, str]] = {}
         self.changes: list[tuple[str, str, str]] = []
+        self.layout = SYSTEM
         self.ran: list[str] = []
 
     def put(self, path: str, text: str, mode: int = 0o644, owner: str = "root", group: str = "root") -> None:
@@ -97,13 +98,15 @@ class Plain:
 
 
 class Wires(Sockets):
-    """A node that is well, and epmd that knows it; tests spoil `node`, `known`, `closed` and `answers`."""
+    """A node that is well, and epmd that knows it; tests spoil `node`, `others` of its cluster, `known`, `closed` and
+    `answers`."""
 
     def __init__(self) -> None:
         listeners = tuple(
             NodeListener(protocol, ANY[0], port)
             for protocol, port in (("amqp", 5672), ("http", 15672), ("clustering", 25672))
         )
+        self.others: Exception | None = None
         self.node: NodeStatus | Exception = NodeStatus(
             "rabbit@broker", NodeState.RUNNING, "4.0.5", "27", 60.0, listeners, virtual_hosts=("/",)
         )
@@ -128,6 +131,8 @@ class Wires(Sockets):
         return self.closed.get(port, "")
 
     def status(self, host, address):  # noqa: ARG002
+        if self.others and address.name != "rabbit@broker":
+            raise self.others
         if isinstance(self.node, Exception):
             raise self.node
         return self.node
@@ -141,7 +146,7 @@ class Wires(Sockets):
 
 def scene(machine: Plain, wires: Wires | None = None) -> Scene:
     """Return a machine as checks see it."""
-    return Scene(machine, SYSTEM, wires or Wires(), NOW)
+    return Scene(machine, machine.layout, wires or Wires(), NOW)
 
 
 def _binary(text: str) -> bool:

@@ -202,6 +202,17 @@ def test_facts_status_and_versions(plain):
     assert plain.runs
 
 
+def test_the_doctor_knows_the_job_and_whether_it_runs(plain):
+    assert plain.install() == 0, plain.err
+    assert plain.type("doctor", "--only", "homebrew,presence", "--output", "json") == 0, plain.err
+    assert [each["check"] for each in json.loads(plain.out)["data"]["findings"]] == ["RMQ-118"]
+    plain.end()
+    assert plain.type("doctor", "--only", "homebrew", "--output", "json") == 10, plain.err
+    found = json.loads(plain.out)["data"]["findings"][0]
+    assert (found["check"], found["severity"]) == ("RMQ-116", "error")
+    assert f"{plain.prefix}/bin/brew services restart rabbitmq" in found["hint"]
+
+
 def test_start_goes_the_way_that_is_open(desk):
     assert desk.install("--no-start") == 0, desk.err
     assert not desk.runs

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from node_faults import NODES, enclosed, mac, nothing_here
 from scenes import CONF, MORE, NOW, UNIT, Plain, Wires, scene
 
 from rmqsetup.checks import catalogue
@@ -18,10 +19,11 @@ from rmqsetup.doctor import examine
 from rmqsetup.finding import Severity
 from rmqsetup.host import NOT_FOUND, Result
 from rmqsetup.hosts.replay import ReplayHost
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.probes.address import find_layout
 from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.epmd import Registered
-from rmqsetup.probes.node import NodeState
+from rmqsetup.probes.node import NodeListener, NodeState
 from rmqsetup.probes.terms import Atom, Map
 from rmqsetup.probes.wire import UnreachableError
 
@@ -79,12 +81,6 @@ def source(machine, text, name="x.list"):
 
 def said(wires, **changes):
     wires.node = dataclasses.replace(wires.node, **changes)
-
-
-def cluster(wires, **answers):
-    wires.answers["rabbit_nodes:list_members"] = [Atom("rabbit@broker"), Atom("rabbit@b")]
-    wires.answers["rabbit_nodes:list_running"] = [Atom("rabbit@broker"), Atom("rabbit@b")]
-    wires.answers.update({name.replace("__", ":"): answer for name, answer in answers.items()})
 
 
 CONFIGURED = {
@@ -227,6 +223,7 @@ def moved_away(machine, _):
 
 
 SPOILT = {
+    **NODES,
     **{check: spoil_file(check) for check in CONFIGURED},
     **{check: spoil_unit(check) for check in UNIT_LIMITS},
     "RMQ-001": failing,
@@ -310,9 +307,6 @@ SPOILT = {
     "RMQ-087": lambda _, wires: wires.answers.update(
         {"rabbit_deprecated_features:list": Map(((Atom("transient_nonexcl_queues"), Map(())),))}
     ),
-    "RMQ-088": lambda _, wires: wires.answers.update({"rabbit_node_monitor:partitions": [Atom("rabbit@b")]}),
-    "RMQ-089": lambda _, wires: cluster(wires, rabbit_nodes__list_running=[Atom("rabbit@broker")]),
-    "RMQ-090": lambda _, wires: cluster(wires, rabbit_quorum_queue__list_with_minimum_quorum=[(1,)]),
     "RMQ-097": lambda machine, _: tls(machine, key="B"),
     "RMQ-098": lambda machine, _: tls(
         machine, "notBefore=Jan  1 00:00:00 2024 GMT\nnotAfter=Jan  1 00:00:00 2025 GMT\n"
@@ -349,6 +343,7 @@ def test_checks_only_look():
     assert words <= {
         *("apt-cache", "apt-config", "apt-get", "df", "dpkg", "dpkg-query", "find", "getent", "head", "journalctl"),
         *("ldd", "openssl", "sh", "stat", "systemctl", "tail", "/usr/bin/setpriv", "uname", "id"),
+        *("sw_vers", "sysctl"),
     }
 
 
@@ -413,15 +408,105 @@ def test_an_erlang_that_is_too_new_is_reported_unless_the_distribution_ships_it(
     assert [each.check for check in catalogue() if check.group == "erlang" for each in check.judge(seen)] == found
 
 
-def test_a_machine_without_rabbitmq_is_fine():
+def test_a_machine_without_rabbitmq_is_fine_and_says_so():
     machine, wires = Plain(), Wires()
+    nothing_here(machine, wires)
+    (found,) = (finding for check in catalogue() for finding in check.judge(scene(machine, wires)))
+    assert (found.check, found.severity, found.hint) == ("RMQ-100", Severity.INFO, "rmqsetup install")
+
+
+def test_a_mac_whose_job_runs_is_fine():
+    machine, wires = Plain(), Wires()
+    mac(machine)
+    seen = scene(machine, wires)
+    found = [each for check in catalogue() if check.group in ("homebrew", "presence") for each in check.judge(seen)]
+    assert found == []
+
+
+def test_an_erlang_that_was_taken_from_under_homebrews_rabbitmq():
+    machine = Plain()
+    mac(machine)
+    machine.folders["/opt/homebrew/Cellar"] = ["rabbitmq"]
+    (found,) = (each for check in catalogue() if check.id == "RMQ-117" for each in check.judge(scene(machine)))
+    assert (found.severity, found.hint) == (Severity.ERROR, "/opt/homebrew/bin/brew install erlang@28")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("macos-15-macports", ["RMQ-119"]),
+        ("macos-26-arm64", ["RMQ-100"]),
+        ("macos-14-arm64-installed", ["RMQ-118"]),
+        ("rocky-9-bare", ["RMQ-100"]),
+    ],
+)
+def test_what_is_said_of_recorded_machines(name, found):
+    host, wires = Bystander(MACHINES / name), Wires()
     wires.known, wires.node = UnreachableError("nobody answers"), UnreachableError("nobody answers")
-    for path in ("/usr/lib/rabbitmq", "/var/lib/rabbitmq", "/etc/rabbitmq", "/usr/lib/erlang"):
-        machine.lose(path)
-    machine.folders = {path: names for path, names in machine.folders.items() if not re.search("rabbitmq|erlang", path)}
-    machine.say("dpkg-query", "dpkg\t1.22\tamd64\tii \n")
-    machine.say("systemctl show", "LoadState=not-found\nActiveState=inactive\n")
-    assert [finding for check in catalogue() for finding in check.judge(scene(machine, wires))] == []
+    seen = examine(Scene(host, find_layout(host, "/home/plain"), wires, NOW), catalogue())
+    assert [each.check for each in seen.findings] == found
+
+
+@pytest.mark.parametrize(
+    ("job", "severity", "words"),
+    [
+        (
+            "installed\nregistered /usr/local/opt/rabbitmq/sbin/rabbitmq-server\nnow=1\n",
+            Severity.ERROR,
+            "another Homebrew",
+        ),
+        ("installed\nregistered /opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server\nnow=1\n", Severity.ERROR, "not run"),
+        ("installed\nnow=1\n", Severity.INFO, "not registered"),
+    ],
+)
+def test_a_job_of_homebrew_that_does_not_run(job, severity, words):
+    machine, wires = Plain(), Wires()
+    wires.down()
+    mac(machine, job)
+    seen = scene(machine, wires)
+    found = [each for check in catalogue() if check.group in ("homebrew", "node") for each in check.judge(seen)]
+    assert [(each.check, each.severity) for each in found] == [("RMQ-116", severity)]
+    assert words in found[0].summary
+    assert "/opt/homebrew/bin/brew services" in found[0].hint
+
+
+@pytest.mark.parametrize(
+    ("group", "seen", "typed"),
+    [
+        ("/docker/" + "ab" * 32, "docker abababababab", "docker exec -it abababababab rmqsetup doctor"),
+        ("/user.slice/libpod-" + "ab" * 32 + ".scope", "podman ab", "podman exec -it abababababab rmqsetup"),
+        ("/kubepods.slice/kubepods-pod1.slice/cri-containerd-x.scope", "Kubernetes", "kubectl exec -it mq -- rmqsetup"),
+        ("/lxc.payload.mq1/system.slice", "LXC mq1", "lxc-attach -n mq1 -- rmqsetup"),
+        ("/", "a namespace of its own", "nsenter --target 4711 --all rmqsetup"),
+    ],
+)
+def test_a_container_is_known_by_its_control_group(group, seen, typed):
+    machine, wires = Plain(), Wires()
+    enclosed(machine, wires)
+    machine.say("sh -c for words in", f"process 4711\nhost mq\n0::{group}\n")
+    (found,) = (each for check in catalogue() for each in check.judge(scene(machine, wires)))
+    assert (found.check, found.severity) == ("RMQ-114", Severity.INFO)
+    assert seen in found.evidence[0]
+    assert typed in found.hint
+
+
+def test_no_password_is_ever_shown():
+    for check in ("RMQ-105", "RMQ-106", "RMQ-107"):
+        machine, wires = Plain(), Wires()
+        NODES[check](machine, wires)
+        found = examine(scene(machine, wires), catalogue())
+        told = repr(found.findings)
+        assert check in told
+        assert not re.search("8fK2|default_pass = (?!\\(not)|salt", told)
+
+
+def test_passwords_matter_where_the_network_reaches():
+    machine, wires = Plain(), Wires()
+    NODES["RMQ-105"](machine, wires)
+    wires.node = dataclasses.replace(wires.node, listeners=(NodeListener("amqp", "127.0.0.1", 5672),))
+    assert [
+        each for check in catalogue() if check.group == "users" for each in check.judge(scene(machine, wires))
+    ] == []
 
 
 def test_one_switched_off_on_purpose_is_a_remark():
@@ -464,3 +549,24 @@ def test_no_check_breaks_on_any_recorded_machine(folder):
     wires.known, wires.node = UnreachableError("nobody answers"), UnreachableError("nobody answers")
     found = examine(Scene(host, find_layout(host, "/home/plain"), wires, NOW), catalogue())
     assert [finding for finding in found.findings if finding.severity is Severity.CRASH] == []
+
+
+@pytest.mark.parametrize(("present", "found"), [("3.12.14", ["RMQ-016"]), ("4.1.2", [])])
+def test_what_dnf_would_do_to_a_broker_that_is_not_held(present, found):
+    """Its lists are asked, which are there; a broker that is held costs no question."""
+
+    class Loose(Bystander):
+        def run(self, command, listener=None):
+            if command.argv[0] == "dnf":
+                return Result(command, 0, "rabbitmq-server\t4.2.9-1.el8\tmirror\n", "")
+            answer = super().run(command, listener)
+            if command.argv[:2] == ("rpm", "-qa"):
+                return dataclasses.replace(answer, stdout=answer.stdout.replace("4.2.8", present))
+            return answer
+
+        def read(self, path):
+            return None if path.startswith("/etc/dnf/") else super().read(path)
+
+    host = Loose(MACHINES / "rocky-9-from-a-mirror")
+    seen = Scene(host, SYSTEM, Wires(), NOW)
+    assert [each.check for check in catalogue() if check.id == "RMQ-016" for each in check.judge(seen)] == found

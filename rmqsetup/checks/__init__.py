@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from rmqsetup.checks.scene import Scene
 
 SUBJECTS = (
+    "presence",
     "service",
     "packages",
     "sources",
     "erlang",
+    "homebrew",
     "machine",
     "network",
     "cookie",
@@ -31,6 +33,10 @@ SUBJECTS = (
     "plugins",
     "certificates",
     "node",
+    "cluster",
+    "limits",
+    "users",
+    "expected",
 )
 """The modules of this folder that hold checks, in the order in which a fault of one is likelier the root of others."""
 
@@ -38,6 +44,9 @@ SERVICE_FAILS = "RMQ-001"
 SERVICE_STOPPED = "RMQ-002"
 NODE_SILENT = "RMQ-080"
 LISTENER_CLOSED = "RMQ-082"
+PARTITIONED = "RMQ-088"
+MEMBERS_DOWN = "RMQ-089"
+NO_MAJORITY = "RMQ-102"
 
 DOWN = (SERVICE_FAILS, SERVICE_STOPPED, NODE_SILENT, LISTENER_CLOSED)
 """What is seen of a node that does not start, whatever keeps it from starting."""

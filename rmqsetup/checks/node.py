@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from rmqsetup.checks import DOCS, LISTENER_CLOSED, NODE_SILENT, Check, Diagnosis, error, info, warning
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.address import CookieMissingError
 from rmqsetup.probes.distribution import CookieError
-from rmqsetup.probes.node import ANY, NodeState
+from rmqsetup.probes.node import NodeState
 from rmqsetup.probes.terms import TRUE, Atom, Map, Term, text
 from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
 
-RABBIT = Atom("rabbit")
-GUEST = b"guest"
+NOT_FOR_CLIENTS = ("clustering", "http", "https", "http/prometheus", "https/prometheus")
+"""Listeners that carry no messages of clients."""
 
 
 def answers(scene: Scene) -> Iterator[Diagnosis]:
@@ -24,7 +26,7 @@ def answers(scene: Scene) -> Iterator[Diagnosis]:
     gets through to it.
     """
     unit = scene.unit
-    if not scene.installed or (unit is not None and unit.phase is not Phase.ACTIVE):
+    if not scene.installed or scene.layout.manager == "brew" or (unit is not None and unit.phase is not Phase.ACTIVE):
         return
     try:
         status = scene.status
@@ -34,12 +36,13 @@ def answers(scene: Scene) -> Iterator[Diagnosis]:
         if unit is None:
             yield info(NODE_SILENT, "the broker does not run, and nothing looks after its service here")
         else:
+            frozen = re.search(r"^State:\s*T\b.*$", scene.text(f"/proc/{unit.pid}/status"), re.MULTILINE)
             yield error(
                 NODE_SILENT,
                 "the broker's service is active, and its node does not answer",
-                evidence=(silent.message,),
-                cause=silent.cause,
-                hint=silent.hint,
+                evidence=(silent.message, *((f"/proc/{unit.pid}/status: {frozen[0]}",) if frozen else ())),
+                cause="somebody has stopped its process (SIGSTOP)" if frozen else silent.cause,
+                hint=f"kill -CONT {unit.pid}" if frozen else silent.hint or "systemctl restart rabbitmq-server",
             )
         return
     if status.state is NodeState.STOPPED:
@@ -98,9 +101,40 @@ def listeners(scene: Scene) -> Iterator[Diagnosis]:
             return
 
 
+def reachable(scene: Scene) -> Iterator[Diagnosis]:
+    """The node listens for clients of some protocol. Without any listener it runs for itself alone."""
+    status = scene.node
+    if status is None or not status.running or any(each.protocol not in NOT_FOR_CLIENTS for each in status.listeners):
+        return
+    lines = tuple(each.place for each in scene.settings if each.key.startswith("listeners."))
+    if scene.ask("rabbit_maintenance", "is_being_drained_local_read", Atom(scene.address.name)) != TRUE:
+        yield error(
+            "RMQ-123",
+            "the node listens for no client: nobody can connect to it",
+            evidence=(*lines[:2], f"{status.name}: {', '.join(map(str, status.listeners)) or 'no listener at all'}"),
+            cause="listeners.tcp = none needs a listeners.ssl beside it" if lines else "",
+            hint="give it a listener: listeners.tcp.default = 5672, or listeners.ssl.default = 5671",
+            links=(f"{DOCS}/networking#interfaces",),
+        )
+
+
+def current(scene: Scene) -> Iterator[Diagnosis]:
+    """The node that runs is of the release that is installed; after an upgrade it is restarted."""
+    running = scene.node.version if scene.node else ""
+    if running and scene.version and running != scene.version:
+        yield warning(
+            "RMQ-129",
+            f"the node that runs is RabbitMQ {running}, and {scene.version} is installed",
+            evidence=(f"rabbit_misc:version() says {running}", f"installed: {scene.server}"),
+            cause="it was upgraded under the node, which finds its own files no more when it needs one",
+            hint="when it may be interrupted: systemctl restart rabbitmq-server",
+            links=(f"{DOCS}/upgrade",),
+        )
+
+
 def maintenance(scene: Scene) -> Iterator[Diagnosis]:
     """The node is not in maintenance mode, in which it takes no connections and gives its queues to others."""
-    if not _runs(scene):
+    if not scene.runs:
         return
     name = scene.address.name
     if scene.ask("rabbit_maintenance", "is_being_drained_local_read", Atom(name)) == TRUE:
@@ -126,30 +160,30 @@ def virtual_hosts(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
-def guest(scene: Scene) -> Iterator[Diagnosis]:
-    """Guest with its well-known password cannot be used from other machines."""
-    open_to = [each for each in scene.node.listeners if each.amqp and each.ip in ANY] if scene.node else []
-    if not open_to:
-        return
-    users = scene.ask("application", "get_env", RABBIT, Atom("loopback_users"))
-    names = users[1] if isinstance(users, tuple) and len(users) == 2 else None
-    if not isinstance(names, list) or GUEST in names:
-        return
-    answer = scene.ask("rabbit_access_control", "check_user_pass_login", GUEST, GUEST)
-    if isinstance(answer, tuple) and answer and answer[0] == Atom("ok"):
-        line = next((each.place for each in reversed(scene.settings) if each.key.startswith("loopback_users")), "")
-        yield warning(
-            "RMQ-085",
-            "anybody on the network can log in as guest with the default password",
-            evidence=tuple(filter(None, (line, "loopback_users does not name guest", f"listening: {open_to[0]}"))),
-            hint="rabbitmqctl delete_user guest, or take loopback_users out of the configuration",
-            links=(f"{DOCS}/access-control#default-state",),
+def queues(scene: Scene) -> Iterator[Diagnosis]:
+    """The processes of all quorum queues that have a member here run: the queue of one that ended may have no leader.
+
+    What Ra knows of is compared with the names that are registered in the Erlang machine.
+    """
+    known = _list(scene.ask("ra_directory", "list_registered", Atom("quorum_queues"))) if scene.runs else []
+    wanted = [pair[0] for pair in known if isinstance(pair, tuple) and pair and isinstance(pair[0], Atom)]
+    there = _list(scene.ask("erlang", "registered")) if wanted else []
+    lost = sorted({name.name for name in wanted} - {name.name for name in there if isinstance(name, Atom)})
+    if lost and there:
+        names = ", ".join(unquote(name).partition("_")[2] or name for name in lost[:3])
+        yield error(
+            "RMQ-126",
+            f"quorum queues do not run on this node: {names}{' …' if len(lost) > 3 else ''}",
+            evidence=(f"ra_directory:list_registered(quorum_queues) names {lost[0]}, of which there is no process",),
+            cause="its process ended and was not started again, or its log on disk cannot be read; the node's log says",
+            hint="systemctl restart rabbitmq-server starts them all again",
+            links=(f"{DOCS}/quorum-queues",),
         )
 
 
 def feature_flags(scene: Scene) -> Iterator[Diagnosis]:
     """Every stable feature flag is on: the next series refuses to start without them."""
-    if not _runs(scene):
+    if not scene.runs:
         return
     off = [
         name
@@ -171,16 +205,17 @@ def feature_flags(scene: Scene) -> Iterator[Diagnosis]:
 
 def deprecated(scene: Scene) -> Iterator[Diagnosis]:
     """No feature is in use that a coming series takes away."""
-    if not _runs(scene):
+    if not scene.runs:
         return
     used = scene.ask("rabbit_deprecated_features", "list", Atom("used"))
     names = [text(name) for name, _ in used.pairs] if isinstance(used, Map) else []
     names = [name for name in names if name != "management_metrics_collection"]  # in use wherever management is
-    if names:
+    found = dict.fromkeys(names, "rabbit_deprecated_features:list(used)") | dict(_older(scene))
+    if found:
         yield warning(
             "RMQ-087",
-            f"deprecated features are in use: {', '.join(names)}",
-            evidence=(f"rabbit_deprecated_features:list(used): {', '.join(names)}",),
+            f"deprecated features are in use: {', '.join(found)}",
+            evidence=tuple(f"{where}: {name}" for name, where in found.items()),
             hint="see what needs them before the next upgrade: rabbitmqctl list_deprecated_features --used",
             links=(
                 f"{DOCS}/deprecated-features",
@@ -189,54 +224,20 @@ def deprecated(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
-def partitions(scene: Scene) -> Iterator[Diagnosis]:
-    """No part of the cluster went its own way. Asked up to RabbitMQ 4.2: from 4.3 on there is no such state."""
-    apart = _nodes(scene.ask("rabbit_node_monitor", "partitions")) if _runs(scene) else ()
-    if apart:
-        yield error(
-            "RMQ-088",
-            f"the cluster is partitioned: {', '.join(apart)} went another way",
-            evidence=(f"rabbit_node_monitor:partitions() says {', '.join(apart)}",),
-            hint="decide which side is right, and restart the nodes of the other",
-            links=(f"{DOCS}/partitions",),
-        )
+def _older(scene: Scene) -> Iterator[tuple[str, str]]:
+    """Yield what nodes before 3.13 do not say themselves, and what later ones pass over in silence."""
+    for policy in _list(scene.ask("rabbit_policy", "list")):
+        pairs = {text(pair[0]): pair[1] for pair in _list(policy) if isinstance(pair, tuple) and len(pair) == 2}
+        definition = [pair[0] for pair in _list(pairs.get("definition")) if isinstance(pair, tuple)]
+        if b"ha-mode" in definition:
+            name, where = (text(pairs.get(key, b"")) for key in ("name", "vhost"))
+            yield "classic_queue_mirroring", f"policy {name} of virtual host {where} has ha-mode"
+    if ram := _list(scene.ask("rabbit_mnesia", "cluster_nodes", Atom("ram"))):
+        yield "ram_node_type", f"rabbit_mnesia:cluster_nodes(ram) names {', '.join(text(name) for name in ram)}"
 
 
-def members(scene: Scene) -> Iterator[Diagnosis]:
-    """Every member of the cluster runs."""
-    if not _runs(scene):
-        return
-    all_of_them, up = (
-        _nodes(scene.ask("rabbit_nodes", "list_members")),
-        _nodes(scene.ask("rabbit_nodes", "list_running")),
-    )
-    down = [name for name in all_of_them if name not in up]
-    if down and up:
-        yield warning(
-            "RMQ-089",
-            f"members of the cluster are down: {', '.join(down)}",
-            evidence=(f"members: {', '.join(all_of_them)}; running: {', '.join(up)}",),
-            hint="start them; one that is gone for good: rabbitmqctl forget_cluster_node NAME",
-        )
-
-
-def quorum(scene: Scene) -> Iterator[Diagnosis]:
-    """Every quorum queue keeps its majority when one more node stops. Asked of clusters only."""
-    if not _runs(scene) or len(_nodes(scene.ask("rabbit_nodes", "list_members"))) < 2:
-        return
-    queues = scene.ask("rabbit_quorum_queue", "list_with_minimum_quorum")
-    if isinstance(queues, list) and queues:
-        yield warning(
-            "RMQ-090",
-            f"{len(queues)} quorum queues lose their majority with the next node that stops",
-            evidence=(f"rabbit_quorum_queue:list_with_minimum_quorum() names {len(queues)}",),
-            hint="bring the members that are down back before anything is restarted",
-            links=(f"{DOCS}/quorum-queues",),
-        )
-
-
-def _runs(scene: Scene) -> bool:
-    return scene.node is not None and bool(scene.node.running)
+def _list(answer: Term | None) -> list[Term]:
+    return answer if isinstance(answer, list) else []
 
 
 def _flags(answer: object) -> list[tuple[str, str]]:
@@ -249,20 +250,15 @@ def _flags(answer: object) -> list[tuple[str, str]]:
     return found
 
 
-def _nodes(answer: object) -> tuple[str, ...]:
-    return tuple(sorted(each.name for each in answer if isinstance(each, Atom))) if isinstance(answer, list) else ()
-
-
 CHECKS = (
     Check(NODE_SILENT, "RabbitMQ runs in its node", answers, explains=("RMQ-082",)),
     Check("RMQ-081", "No alarm blocks publishers", alarms),
     Check("RMQ-083", "The node is not in maintenance mode", maintenance, explains=(LISTENER_CLOSED,)),
     Check(LISTENER_CLOSED, "The node takes connections where it listens", listeners),
+    Check("RMQ-129", "The node is of the installed release", current),
+    Check("RMQ-123", "The node listens for clients", reachable),
     Check("RMQ-084", "Every virtual host is up", virtual_hosts),
-    Check("RMQ-085", "guest is not open to the network", guest),
+    Check("RMQ-126", "Every quorum queue runs on this node", queues),
     Check("RMQ-086", "Every stable feature flag is on", feature_flags),
     Check("RMQ-087", "No deprecated feature is in use", deprecated),
-    Check("RMQ-088", "The cluster is not partitioned", partitions),
-    Check("RMQ-089", "Every member of the cluster runs", members),
-    Check("RMQ-090", "Quorum queues can lose a node", quorum),
 )

@@ -11,10 +11,18 @@ from rmqsetup.checks.scene import Scene
 from rmqsetup.facts import InstalledPackage
 from rmqsetup.managers import Manager, State, manager
 from rmqsetup.managers import Package as Wanted
+from rmqsetup.managers.repo_files import RepoFiles
+from rmqsetup.managers.sources import find
 from rmqsetup.steps.packages import Packages
 from rmqsetup.version import Version, upstream
 
 VERIFIED = ("rabbitmq-server", "erlang-*", "esl-erlang")
+_HOLDS = {
+    "apt": "apt-mark hold rabbitmq-server",
+    "dnf": "dnf versionlock add rabbitmq-server",
+    "yum": "dnf versionlock add rabbitmq-server",
+    "zypper": "zypper addlock rabbitmq-server",
+}
 LISTED = ("dpkg-query", "-W", "-f", "${Package}\t${Depends}\t${Provides}\n")
 
 
@@ -159,24 +167,38 @@ def upgrade(scene: Scene) -> Iterator[Diagnosis]:
     broker for good. rmqsetup holds the packages against that.
     """
     package = scene.facts.package("rabbitmq-server")
-    if scene.facts.manager != "apt" or package is None or package.held or package.state is not State.INSTALLED:
+    if package is None or package.held or package.state is not State.INSTALLED:
         return
-    answer = scene.run("apt-cache", "-o", "pkgCacheFile::Generate=false", "policy", "rabbitmq-server").stdout
-    found = re.search(r"^  Candidate: (\S+)$", answer, re.MULTILINE)
-    there = found[1] if found and found[1] != "(none)" else package.version
+    there, told = _candidate(scene, package.version)
     here, next_one = upstream(package.version), upstream(there)
     newer = Version(there) > Version(package.version)
     if newer and load().series_named(_series(next_one)) and not load().can_upgrade(rabbitmq=here, to=next_one):
+        tool = scene.facts.manager
+        hold = Packages(tool, hold=("rabbitmq-server",), ours=("rabbitmq-server",))
         yield warning(
             "RMQ-016",
             f"an upgrade of this machine would take RabbitMQ from {here} to {next_one}, which it does not survive",
-            evidence=(f"apt-cache policy rabbitmq-server: candidate {there}, installed {package.version}",),
+            evidence=(f"{told}: candidate {there}, installed {package.version}",),
             cause=f"supported is: {' → '.join(load().hops(rabbitmq=here, to=next_one)) or 'no way at all'}",
-            hint="apt-mark hold rabbitmq-server, and go there series by series",
+            hint=f"{_HOLDS.get(tool, 'hold rabbitmq-server')}, and go there series by series",
             links=(f"{DOCS}/upgrade",),
-            fix=(Packages("apt", hold=("rabbitmq-server",), ours=("rabbitmq-server",)),),
+            fix=(hold,),
             safe=True,
         )
+
+
+def _candidate(scene: Scene, present: str) -> tuple[str, str]:
+    """Return the version an upgrade would bring, and who says so: by the lists there are, of dnf's in half a second."""
+    name, its = "rabbitmq-server", find(scene.facts.manager)
+    if isinstance(its, RepoFiles):
+        offers = its.parse_offers(scene.run(*its.offers((name,), fetch=False).argv, timeout=15.0).stdout)
+        versions = [offer.version for offer in offers if offer.name == name]
+        return max(versions, key=Version, default=present), f"{scene.facts.manager}'s lists"
+    if scene.facts.manager != "apt":
+        return present, ""
+    answer = scene.run("apt-cache", "-o", "pkgCacheFile::Generate=false", "policy", name).stdout
+    found = re.search(r"^  Candidate: (\S+)$", answer, re.MULTILINE)
+    return (found[1] if found and found[1] != "(none)" else present), f"apt-cache policy {name}"
 
 
 def _manager(scene: Scene) -> Manager | None:

@@ -93,10 +93,15 @@ def writable(scene: Scene) -> Iterator[Diagnosis]:
     )
 
 
-def _there(scene: Scene) -> set[str]:
+def folders(scene: Scene) -> tuple[str, ...]:
+    """Return the folders in which a node looks for plugins."""
     own = scene.variable("PLUGINS_DIR").split(":") if scene.variable("PLUGINS_DIR") else []
-    folders = (f"{scene.server}/plugins", "/usr/lib/rabbitmq/plugins", *own) if scene.server else ()
-    return {name.removesuffix(".ez").partition("-")[0] for folder in folders for name in scene.names(folder)}
+    places = (f"{scene.server}/plugins", "/usr/lib/rabbitmq/plugins", *own) if scene.server else ()
+    return tuple(dict.fromkeys(places))
+
+
+def _there(scene: Scene) -> set[str]:
+    return {name.removesuffix(".ez").partition("-")[0] for folder in folders(scene) for name in scene.names(folder)}
 
 
 def _mended(state: FileState) -> str:

@@ -23,7 +23,7 @@ from rmqsetup.probes import epmd, ports
 from rmqsetup.probes.address import NodeAddress, find_address, peer
 from rmqsetup.probes.distribution import Connection, CookieError
 from rmqsetup.probes.node import ANY, NodeStatus, ask
-from rmqsetup.probes.terms import Term
+from rmqsetup.probes.terms import Atom, Term
 from rmqsetup.probes.unit import UnitState, unit_state
 from rmqsetup.probes.wire import Deadline, ProbeError, Wire
 from rmqsetup.steps.service import Service
@@ -311,6 +311,16 @@ class Scene:
         except ProbeError:
             return None
         return found
+
+    @property
+    def runs(self) -> bool:
+        """Whether the node answers, and RabbitMQ runs in it."""
+        return self.node is not None and bool(self.node.running)
+
+    def environment_of(self, name: str) -> Term | None:
+        """Return a setting of the application `rabbit` as the node has it now; None where it has none."""
+        answer = self.ask("application", "get_env", Atom("rabbit"), Atom(name))
+        return answer[1] if isinstance(answer, tuple) and len(answer) == 2 else None
 
     @once
     def is_well(self) -> bool:

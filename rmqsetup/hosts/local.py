@@ -253,7 +253,7 @@ class _held_interrupt:  # noqa: N801 - reads as a statement: with _held_interrup
     def tell(self) -> None:
         """Say once that ctrl-C was heard: a handler of signals must not print by itself."""
         if self._count and self._listener:
-            self._listener("waiting: ctrl-C was heard; this command is let finish, and ctrl-C once more ends it now")
+            self._listener("waiting: ctrl-C was heard; once more ends this command at once")
             self._listener = None
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:

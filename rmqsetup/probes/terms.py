@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -78,6 +78,15 @@ def text(term: Term) -> str:
         except (ValueError, OverflowError) as error:
             raise TermError("a list that holds no characters") from error
     raise TermError(f"a {type(term).__name__} where a text was expected")
+
+
+def atoms(term: Term | None) -> Iterator[str]:
+    """Yield the names of the atoms in a term of tuples and lists, however nested."""
+    if isinstance(term, Atom):
+        yield term.name
+    elif isinstance(term, (tuple, list)):
+        for each in term:
+            yield from atoms(each)
 
 
 def encode(term: Term) -> bytes:

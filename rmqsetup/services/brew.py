@@ -82,6 +82,10 @@ class BrewServices:
         """Ask `brew services`, which takes a second, and look for the node's process and its registration."""
         return Command(("sh", "-c", _SHOW + _SERVICES, "show", self.prefix, name), env=ENVIRONMENT)
 
+    def look(self, name: str) -> Command:
+        """Look for the node's process and its registration alone, which takes no second."""
+        return Command(("sh", "-c", _SHOW, "show", self.prefix, name), env=ENVIRONMENT)
+
     def parse(self, text: str) -> ServiceState:
         """Read what is registered and runs, and what `brew services` thinks of it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.sax.saxutils import escape
+from html import escape
 
 from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
 from rmqsetup.host import Command, Result
@@ -174,8 +174,8 @@ def plist(prefix: str, *, logs: str, enabled: bool, open_files: int | None) -> s
     kinds = ("Soft", "Hard") if open_files else ()
     return _PLIST.format(
         label=LABEL,
-        prefix=escape(prefix),
-        logs=escape(logs),
+        prefix=escape(prefix, quote=False),
+        logs=escape(logs, quote=False),
         enabled="true" if enabled else "false",
         limits="".join(_LIMIT.format(kind=kind, number=open_files) for kind in kinds),
     )
