@@ -62,7 +62,7 @@ def judge(wish: Archived, source: str) -> Iterator[Problem]:
             yield Problem((_TABLE,), f"belongs to the sources {' and '.join(BELOW)} only, and the source is {source}")
         return
     yield from _judge_place(wish)
-    yield from _judge_archives(wish, source)
+    yield from judge_archives(wish, source)
 
 
 def _judge_place(wish: Archived) -> Iterator[Problem]:
@@ -76,7 +76,8 @@ def _judge_place(wish: Archived) -> Iterator[Problem]:
         yield Problem((_TABLE, "service"), f"{wish.service!r} is none of {', '.join(SERVICES)}{known}")
 
 
-def _judge_archives(wish: Archived, source: str) -> Iterator[Problem]:
+def judge_archives(wish: Archived, source: str) -> Iterator[Problem]:
+    """Say what is wrong with the archives that are named."""
     if source == "user" and (wish.file or wish.erlang or wish.erlang_digest):
         yield Problem((_TABLE,), "names archives, and the source is user: its packages come from apt")
     if wish.erlang and not re.fullmatch("[0-9a-f]{64}", wish.erlang_digest):

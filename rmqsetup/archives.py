@@ -49,7 +49,7 @@ class Erlang:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """One machine, one wish, and where archives are kept."""
 
     facts: Facts
@@ -76,14 +76,14 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     Raises `UnsupportedError` when the wish is not to be had, `NetworkError` when an archive does not arrive,
     `TrustError` when one is not what it should be.
     """
-    case = _Case(facts, request, catalog, host, cache, placed(facts, catalog))
+    case = Case(facts, request, catalog, host, cache, placed(facts, catalog))
     refuse_service(facts, request)
     by_hand = _by_hand(case)
     _refuse_place(case)
     here = installed(host, case.prefix)
-    trusted = _keys(case)
-    given = _given(case, trusted) if request.archive.file else None
-    servers = (given.version,) if given else _within_reach(here, case)
+    trusted = keys_of(case)
+    given = given_by(case, trusted) if request.archive.file else None
+    servers = (given.version,) if given else within_reach(here, case)
     erlangs = _erlangs(case)
     pair = pairing.choose(request, servers, tuple(each.version for each in erlangs))
     if not pair.rabbitmq:
@@ -91,8 +91,8 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
         raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
     version = upstream(pair.rabbitmq)
     reasons = (guard.passed(here, version, catalog),) if here else ()
-    server = given or (None if here == version else _published(case, version, trusted))
-    erlang = _fetched(next(each for each in erlangs if each.version == pair.erlang), case)
+    server = given or (None if here == version else published(case, version, trusted))
+    erlang = fetched(next(each for each in erlangs if each.version == pair.erlang), case)
     return Resolution(
         row(facts, case.place),
         "archive",
@@ -104,7 +104,7 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
         archives=tuple(filter(None, (server, erlang.archive))),
         erl=erlang.folder,
         warnings=(*pair.warnings, *_warnings(case), *by_hand),
-        reasons=(*pair.reasons, *reasons, _told(erlang)),
+        reasons=(*pair.reasons, *reasons, told(erlang)),
         layout=of_archive(case.prefix),
     )
 
@@ -167,7 +167,7 @@ def refuse_service(facts: Facts, request: Request) -> None:
         )
 
 
-def _by_hand(case: _Case) -> tuple[str, ...]:
+def _by_hand(case: Case) -> tuple[str, ...]:
     """Warn where only its user can start and stop a node, and hold the machine to what RabbitMQ's scripts need."""
     found = case.catalog.place(case.facts.os)
     if not isinstance(found, Refusal) or not found.by_hand:
@@ -188,7 +188,7 @@ def _by_hand(case: _Case) -> tuple[str, ...]:
     return (f"nothing starts or stops the node but you: {case.prefix}/bin/rabbitmq-server and rabbitmqctl shutdown",)
 
 
-def _refuse_place(case: _Case) -> None:
+def _refuse_place(case: Case) -> None:
     """Let root write only where nobody else does: who may rename a folder on the way may lead root elsewhere."""
     if not case.is_root:
         return
@@ -215,7 +215,8 @@ def _doubts(answer: Result, many: int) -> Iterator[str]:
         yield f"whose folders those are is not known: {answer.tail()}"
 
 
-def _keys(case: _Case) -> tuple[Key, ...]:
+def keys_of(case: Case) -> tuple[Key, ...]:
+    """Return the keys that may sign the archive: those that were named, else Team RabbitMQ's."""
     request = case.request
     if request.key:
         return keys.fetch(request.key, request.fingerprints)
@@ -223,11 +224,11 @@ def _keys(case: _Case) -> tuple[Key, ...]:
     return (keys.prove(case.catalog.key_text(row.id), row.fingerprint),)
 
 
-def _publication(case: _Case, provides: str) -> Publication:
+def _publication(case: Case, provides: str) -> Publication:
     return next(row for row in case.catalog.publications if row.provides == provides)
 
 
-def _given(case: _Case, trusted: tuple[Key, ...]) -> Proven:
+def given_by(case: Case, trusted: tuple[Key, ...]) -> Proven:
     """Return the archive that was named; it has to be of the release that was wished for."""
     found = releases.fetch_rabbitmq(case.request.archive.file, trusted, host=case.host, cache=case.cache)
     if not case.request.rabbitmq.admits(found.version):
@@ -238,7 +239,7 @@ def _given(case: _Case, trusted: tuple[Key, ...]) -> Proven:
     return found
 
 
-def _within_reach(here: str, case: _Case) -> tuple[str, ...]:
+def within_reach(here: str, case: Case) -> tuple[str, ...]:
     """Return the releases to choose from: the one in use where it grants the wish, else those that are published."""
     if here and case.request.rabbitmq.admits(here):
         return (here,)
@@ -248,7 +249,7 @@ def _within_reach(here: str, case: _Case) -> tuple[str, ...]:
     return reached or offered
 
 
-def _published(case: _Case, version: str, trusted: tuple[Key, ...]) -> Proven:
+def published(case: Case, version: str, trusted: tuple[Key, ...]) -> Proven:
     """Fetch a release from where they are published; the address is not proven, so what came is looked at."""
     url = _publication(case, "rabbitmq").url.format(version=version.replace("~", "-"))
     found = releases.fetch_rabbitmq(url, trusted, host=case.host, cache=case.cache)
@@ -261,26 +262,31 @@ def _published(case: _Case, version: str, trusted: tuple[Key, ...]) -> Proven:
     return found
 
 
-def _erlangs(case: _Case) -> tuple[Erlang, ...]:
+def _erlangs(case: Case) -> tuple[Erlang, ...]:
     """Return every Erlang to choose from; what was named is the only one, and what is here comes before the rest."""
-    wish = case.request.archive
-    if wish.erlang:
-        proven = releases.fetch_erlang(wish.erlang, wish.erlang_digest, cache=case.cache)
-        return (Erlang(proven.version, archive=proven),)
-    there = _existing(case)
+    if case.request.archive.erlang:
+        return (named(case),)
+    there = existing(case)
     if there and case.request.erlang.admits(there.version):
         return (there,)
     known = case.facts.candidate("erlang-base")
     own = (known.version if known else "") or (case.place.distribution.erlang if case.place else "")
     if case.is_root and own and case.facts.manager == "apt":
         return (Erlang(own, folder="/usr/bin", packages=True),)
-    return _prebuilt(case)
+    return prebuilt(case)
 
 
-def _existing(case: _Case) -> Erlang | None:
-    """Return the Erlang below the prefix, or the one that a shell finds."""
+def named(case: Case) -> Erlang:
+    """Return the Erlang whose archive was named."""
+    wish = case.request.archive
+    proven = releases.fetch_erlang(wish.erlang, wish.erlang_digest, cache=case.cache)
+    return Erlang(proven.version, archive=proven)
+
+
+def existing(case: Case) -> Erlang | None:
+    """Return the Erlang below the prefix, if there is one, or the one that a shell finds."""
     found = case.host.run(Command(("sh", "-c", "command -v erl"))).stdout.strip()
-    for path in (f"{case.prefix}/erlang/bin/erl", found):
+    for path in (*((f"{case.prefix}/erlang/bin/erl",) if case.prefix else ()), found):
         if version := erlang_of(case.host, path):
             return Erlang(version, folder=path.rpartition("/")[0])
     return None
@@ -297,7 +303,7 @@ def erlang_of(host: Host, path: str) -> str:
     return answer.stdout.split()[-1].rstrip("*") if answer.ok and answer.stdout.strip() else ""
 
 
-def _prebuilt(case: _Case) -> tuple[Erlang, ...]:
+def prebuilt(case: Case) -> tuple[Erlang, ...]:
     """Return what is published for this machine, all of it with a digest."""
     row = case.place.distribution if case.place else None
     system = row.id if row else case.host.run(Command(("uname", "-s"))).stdout.strip()
@@ -308,7 +314,7 @@ def _prebuilt(case: _Case) -> tuple[Erlang, ...]:
     return ()
 
 
-def _listed(publication: Publication, case: _Case, system: str, instead: str) -> tuple[Offer, ...]:
+def _listed(publication: Publication, case: Case, system: str, instead: str) -> tuple[Offer, ...]:
     """Ask what is published; where the list does not arrive, an archive can still be named."""
     try:
         return releases.offers(publication, system=system, architecture=case.facts.architecture)
@@ -320,7 +326,7 @@ def _listed(publication: Publication, case: _Case, system: str, instead: str) ->
         ) from error
 
 
-def _fetched(erlang: Erlang, case: _Case) -> Erlang:
+def fetched(erlang: Erlang, case: Case) -> Erlang:
     """Return the Erlang with its archive on this machine."""
     if erlang.offer is None:
         return erlang
@@ -328,14 +334,15 @@ def _fetched(erlang: Erlang, case: _Case) -> Erlang:
     return replace(erlang, archive=proven, offer=None)
 
 
-def _without_erlang(case: _Case) -> str:
+def _without_erlang(case: Case) -> str:
     own, manager = "name one that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256", ""
     if find(case.facts.manager):
         manager = case.facts.manager.replace("apt", "apt-get")
     return f"{own}; or install one first ({manager} install erlang), which is then used" if manager else own
 
 
-def _told(erlang: Erlang) -> str:
+def told(erlang: Erlang) -> str:
+    """Say where an Erlang comes from."""
     if erlang.packages:
         return f"Erlang {upstream(erlang.version)} comes as the distribution's packages"
     if erlang.archive:
@@ -343,7 +350,7 @@ def _told(erlang: Erlang) -> str:
     return f"Erlang {upstream(erlang.version)} is in {erlang.folder} already"
 
 
-def _warnings(case: _Case) -> tuple[str, ...]:
+def _warnings(case: Case) -> tuple[str, ...]:
     server = case.facts.package("rabbitmq-server")
     return (
         *((_AS_ROOT,) if case.is_root else ()),

@@ -282,7 +282,7 @@ def _request(written: Recipe, config: tuple[Setting, ...], folder: Path) -> tupl
         source=written.source or ("mirror" if written.mirror.url else "archive" if written.archive.prefix else "auto"),
         mirror=written.mirror.url.rstrip("/"),
         key=placed_at(written.mirror.key, folder),
-        fingerprint=_fingerprint(written.mirror.fingerprint),
+        fingerprint=plain_fingerprint(written.mirror.fingerprint),
         archive=written.archive.beside(folder),
         plugins=None if written.plugins is None else tuple(dict.fromkeys(written.plugins)),
         config=config,
@@ -318,7 +318,7 @@ def _source(request: Request, overrides: Overrides) -> Request:
     if overrides.key is not None:
         request = replace(request, key=placed_at(overrides.key, Path.cwd()))
     if overrides.fingerprint is not None:
-        request = replace(request, fingerprint=_fingerprint(overrides.fingerprint))
+        request = replace(request, fingerprint=plain_fingerprint(overrides.fingerprint))
     return request
 
 
@@ -326,7 +326,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def _fingerprint(text: str) -> str:
+def plain_fingerprint(text: str) -> str:
     """Return fingerprints in one form: gpg shows them in groups of four."""
     return ",".join(_names("".join(text.split()).upper()))
 

@@ -5,20 +5,16 @@ What becomes of them is not told here: a broker of a user's own is in `rootless`
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rmqsetup import pairing, parcel
-from rmqsetup.errors import ConflictError, NetworkError, RmqsetupError, TrustError, UnsupportedError
-from rmqsetup.host import MARK, NOT_FOUND, Clear, Command, Host, Result, Unpack
+from rmqsetup import cached, pairing, parcel
+from rmqsetup.cached import Binaries
+from rmqsetup.errors import NetworkError, RmqsetupError, TrustError, UnsupportedError
+from rmqsetup.host import NOT_FOUND, Command, Host, Result
 from rmqsetup.managers import Operation, Package, apt_download, apt_sources
 from rmqsetup.managers.apt import Apt
 from rmqsetup.managers.layout import SYSTEM
@@ -30,8 +26,8 @@ ERLANG_TOP = "usr/lib/erlang"
 SERVER_TOP = "usr/lib/rabbitmq/lib/rabbitmq_server-*"
 """Where packages have them, Debian's and upstream's alike; both need nothing of what is beside them."""
 
-LOCK_SECONDS = 900.0
-"""How long another process is waited for that makes what we need: as long as a download may take."""
+PACKAGES = "packages"
+"""The folder of the cache with packages as they were fetched."""
 
 _ANY = Wanted()
 _INSTEAD = "take an archive, which needs no root either: --source archive --prefix DIR"
@@ -50,16 +46,6 @@ class Offered:
     origins: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Binaries:
-    """Unpacked binaries: `home` is RABBITMQ_HOME, with `sbin` and `plugins`; `erlang` is Erlang's root, with `bin`."""
-
-    home: str
-    erlang: str
-    rabbitmq: str
-    erlang_version: str
-
-
 def binaries(host: Host, cache: Path, *, wanted: Wanted = _ANY) -> Binaries:
     """Return binaries below a folder, made by the first who asks; the others wait for it, and find them.
 
@@ -67,21 +53,15 @@ def binaries(host: Host, cache: Path, *, wanted: Wanted = _ANY) -> Binaries:
     they are there. Raises as `offered` and `fetched` do; `ConflictError` when another process makes them for too long.
     """
     note = cache / f"{_described(host, wanted)}.json"
-    if found := _noted(note, host):
+    if found := cached.noted(note, host):
         return found
-    with _writing(cache), _locked(cache):
-        if found := _noted(note, host):
+    with cached.writing(cache), cached.locked(cache):
+        if found := cached.noted(note, host):
             return found
         offer = offered(host, wanted)
-        server, erlang = fetched(offer, host=host, cache=cache)
-        found = Binaries(
-            _tree(server, host=host, cache=cache),
-            _tree(erlang, host=host, cache=cache),
-            upstream(offer.rabbitmq),
-            upstream(offer.erlang),
-        )
-        _keep(note, json.dumps(asdict(found)).encode())
-    return found
+        parcels = fetched(offer, host=host, cache=cache)
+        home, erlang = (cached.tree(each, host=host, cache=cache) for each in parcels)
+        return cached.note(note, Binaries(home, erlang, upstream(offer.rabbitmq), upstream(offer.erlang), parcels))
 
 
 def offered(host: Host, wanted: Wanted = _ANY) -> Offered:
@@ -109,29 +89,17 @@ def fetched(offer: Offered, *, host: Host, cache: Path) -> tuple[Proven, Proven]
     apt fetches them and compares them with its signed lists. Raises `TrustError` when they are not as those say,
     `NetworkError` when they do not arrive.
     """
-    answer = host.run(apt_download.addresses(offer.packages))
-    parts = apt_download.parse_addresses(answer.stdout)
-    if not answer.ok:
-        raise _refused(answer, host)
-    if len(parts) != len(offer.packages):
-        raise TrustError(
-            "apt does not know the sha256 of what it would fetch",
-            cause=f"of {len(offer.packages)} packages it names {len(parts)}",
-            hint="see what your sources offer with: apt-cache policy rabbitmq-server erlang-base",
-        )
-    folder = cache / "packages"
-    with _writing(cache), _locked(folder):
-        lacking = tuple(part for part in parts if not _is_there(folder / part.name, part.digest))
-        if lacking:
-            _fetch(offer, lacking, host=host, folder=folder)
-        ours = tuple(part for part in parts if part.name.startswith(f"{SYSTEM.server}_"))
-        rest = tuple(part for part in parts if part not in ours)
-        server = _parcel(ours, folder, f"{SERVER}{_bare(offer.rabbitmq)}")
-        erlang = _parcel(rest, folder, f"{ERLANG}{_bare(offer.erlang)}")
-    return (
-        replace(server, top=SERVER_TOP, version=upstream(offer.rabbitmq)),
-        replace(erlang, top=ERLANG_TOP, version=upstream(offer.erlang)),
-    )
+    parts = _arrived(offer, host=host, cache=cache)
+    ours = tuple(part for part in parts if part.name.startswith(f"{SYSTEM.server}_"))
+    server = _parcel(ours, cache, f"{SERVER}{_bare(offer.rabbitmq)}")
+    erlang = _erlang(offer, tuple(part for part in parts if part not in ours), cache)
+    return replace(server, top=SERVER_TOP, version=upstream(offer.rabbitmq)), erlang
+
+
+def fetched_erlang(offer: Offered, *, host: Host, cache: Path) -> Proven:
+    """Return the parcel of an Erlang alone, as `fetched` does."""
+    alone = replace(offer, packages=tuple(each for each in offer.packages if each.name != SYSTEM.server))
+    return _erlang(alone, _arrived(alone, host=host, cache=cache), cache)
 
 
 # --- what apt says ---------------------------------------------------------------------------------------------------
@@ -198,6 +166,26 @@ def _refused(answer: Result, host: Host) -> RmqsetupError:
 # --- what is fetched and kept ----------------------------------------------------------------------------------------
 
 
+def _arrived(offer: Offered, *, host: Host, cache: Path) -> tuple[Part, ...]:
+    """Return all packages of an offer, in the cache, those that lack fetched."""
+    answer = host.run(apt_download.addresses(offer.packages))
+    parts = apt_download.parse_addresses(answer.stdout)
+    if not answer.ok:
+        raise _refused(answer, host)
+    if len(parts) != len(offer.packages):
+        raise TrustError(
+            "apt does not know the sha256 of what it would fetch",
+            cause=f"of {len(offer.packages)} packages it names {len(parts)}",
+            hint="see what your sources offer with: apt-cache policy rabbitmq-server erlang-base",
+        )
+    folder = cache / PACKAGES
+    with cached.writing(cache), cached.locked(folder):
+        lacking = tuple(part for part in parts if not _is_there(folder / part.name, part.digest))
+        if lacking:
+            _fetch(offer, lacking, host=host, folder=folder)
+    return parts
+
+
 def _fetch(offer: Offered, parts: tuple[Part, ...], *, host: Host, folder: Path) -> None:
     """Let apt fetch what is lacking, all of it or nothing that is used; sweep what a killed one has left."""
     names = {part.name.partition("_")[0] for part in parts}
@@ -225,30 +213,19 @@ def _is_there(file: Path, digest: str) -> bool:
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
-def _parcel(parts: tuple[Part, ...], folder: Path, tree: str) -> Proven:
+def _erlang(offer: Offered, parts: tuple[Part, ...], cache: Path) -> Proven:
+    return replace(
+        _parcel(parts, cache, f"{ERLANG}{_bare(offer.erlang)}"), top=ERLANG_TOP, version=upstream(offer.erlang)
+    )
+
+
+def _parcel(parts: tuple[Part, ...], cache: Path, tree: str) -> Proven:
     text = parcel.write(parts)
     digest = hashlib.sha256(text).hexdigest()
-    place = folder / f"{tree}-{digest[:8]}{parcel.SUFFIX}"
-    _keep(place, text)
+    place = cache / PACKAGES / f"{tree}-{digest[:8]}{parcel.SUFFIX}"
+    with cached.writing(cache), cached.locked(place.parent):
+        cached.keep(place, text)
     return Proven(str(place), str(place), digest, top="", version="", tree=tree)
-
-
-def _tree(proven: Proven, *, host: Host, cache: Path) -> str:
-    """Unpack a parcel unless its tree is there, and sweep what killed ones have left."""
-    trees = cache / "trees"
-    place = f"{trees}/{proven.tree}-{proven.digest[:12]}"
-    if _is_marked(place, proven.digest, host):
-        return place
-    for left in (each for each in host.names(str(trees)) if each.startswith(".") and each.endswith(".rmqsetup")):
-        host.clear(Clear("", f"{trees}/{left}"))
-    host.clear(Clear("", place))
-    host.unpack(Unpack(place, proven.path, proven.digest, proven.top, f"{trees}/.{proven.tree}.rmqsetup"))
-    return place
-
-
-def _is_marked(place: str, digest: str, host: Host) -> bool:
-    mark = host.read(f"{place}/{MARK}")
-    return mark is not None and mark.text.strip() == digest
 
 
 def _bare(version: str) -> str:
@@ -262,53 +239,3 @@ def _described(host: Host, wanted: Wanted) -> str:
     stamp = host.run(Command(("sh", "-c", _STAMP, "sh", *_TOLD_BY), timeout=10)).stdout
     told = "\n".join((release.text if release else "", stamp, str(wanted)))
     return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def _noted(note: Path, host: Host) -> Binaries | None:
-    """Return the binaries that were noted, as far as they are all there."""
-    try:
-        found = Binaries(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):  # none, or cut: it is written again
-        return None
-    complete = all(host.read(f"{place}/{MARK}") for place in (found.home, found.erlang))
-    return found if complete else None
-
-
-def _keep(place: Path, data: bytes) -> None:
-    """Write a file in one moment; only who holds the lock of its folder does."""
-    new = place.with_name(f".{place.name}.new")
-    new.write_bytes(data)
-    new.replace(place)
-
-
-@contextmanager
-def _writing(cache: Path) -> Iterator[None]:
-    """Say what it means where a file below the cache cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise RmqsetupError(
-            f"cannot write below {cache}",
-            cause=str(error.strerror or error),
-            hint="free some space (df -h), or name another folder in XDG_CACHE_HOME",
-        ) from error
-
-
-@contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    """Be the only one who writes below a folder; who is killed lets go. Raises `ConflictError`."""
-    cache.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (cache / "lock").open("a") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ConflictError(
-                        f"another process has been unpacking below {cache} for too long",
-                        hint=f"end it (fuser {cache}/lock shows it), then run the same command again",
-                    ) from None
-            time.sleep(0.1)
-        yield

@@ -28,10 +28,11 @@ LAYERS = (
         *("export", "scripted", "upgrade", "cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos"),
         *("rpmbase", "network", "pairing", "recipe"),
         *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
+        *("cached", "cargo", "generic"),
     ),
     ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status", "watch"),
     ("hosts",),
-    ("pipeline", "versions", "broker", "fleet"),
+    ("pipeline", "versions", "standing", "broker", "fleet"),
     ("show", "testing"),
     ("cli", "__main__"),
 )

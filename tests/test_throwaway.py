@@ -245,7 +245,7 @@ def test_a_lease_of_another_version_is_none(tmp_path):
 
 def test_what_is_said_of_a_broker_becomes_a_wish():
     made = wish(version="4.2", plugins="a,b", config={"x": {"y": True}}, username="u", vhost="v", ports="20000-20010")
-    assert made.version == Wanted.parse("4.2")
+    assert made.origin.wanted == Wanted.parse("4.2")
     assert made.wish.plugins == ("a", "b")
     assert made.wish.config == (Setting("x.y", "true"),)
     assert made.wish.account == Account("u", "guest", "v")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pretended_apt import Apt
 
-from rmqsetup import parcel, unpacked
+from rmqsetup import cached, parcel, unpacked
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError, UnsupportedError
 from rmqsetup.host import MARK
 from rmqsetup.version import Wanted
@@ -161,7 +161,7 @@ def test_a_package_that_changed_in_the_cache_is_not_unpacked_and_then_fetched_an
     kept = next(Path(server.path).parent.glob("rabbitmq-server_*"))
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")
     with pytest.raises(TrustError, match="not the one that was meant"):
-        unpacked._tree(server, host=apt, cache=cache)
+        cached.tree(server, host=apt, cache=cache)
     assert left(cache) == []
     unpacked.binaries(apt, cache)
     assert apt.asked.count("download") == 2
@@ -184,7 +184,7 @@ def test_a_file_without_a_digest_is_not_taken(apt, cache, monkeypatch):
 def test_packages_that_hold_something_else_are_refused(apt, cache):
     server, _ = unpacked.fetched(unpacked.offered(apt), host=apt, cache=cache)
     with pytest.raises(UnsupportedError, match="do not hold"):
-        unpacked._tree(replace(server, top="usr/lib/other"), host=apt, cache=cache)
+        cached.tree(replace(server, top="usr/lib/other"), host=apt, cache=cache)
     assert left(cache) == []
 
 

@@ -48,6 +48,9 @@ hand_on() {
         echo "RABBITMQ_URL=$url"
         echo "RABBITMQ_HOST=127.0.0.1"
         echo "RABBITMQ_PORT=5672"
+        echo "RABBITMQ_USER=guest"
+        echo "RABBITMQ_PASSWORD=guest"
+        echo "RABBITMQ_VHOST=/"
         [ -z "$management" ] || echo "RABBITMQ_MANAGEMENT_URL=$management"
     } >>"$GITHUB_ENV"
     {
@@ -56,7 +59,7 @@ hand_on() {
         echo "port=5672"
         echo "management-url=$management"
         echo "version=$(value version "$versions")"
-        echo "erlang-version=$(value erlang "$versions")"
+        echo "erlang-version=$(value erlang "$versions" | cut -d . -f 1)"
     } >>"$GITHUB_OUTPUT"
 }
 

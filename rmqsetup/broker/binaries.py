@@ -5,9 +5,11 @@ Starting them belongs to `node`; how a prefix comes into the cache to whoever ma
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ SERVERS = "usr/lib/rabbitmq/lib/rabbitmq_server-*"
 ERLANGS = ("usr/lib/erlang", "usr/lib64/erlang")
 """Erlang's root directory in the same packages."""
 
+_PACKED = ".ez"
 _NAME = re.compile(r"rabbit-(\d+(?:\.\d+)+\S*)")
 _APPLICATIONS = re.compile(r"\{applications,\s*\[([^\]]*)\]")
 
@@ -39,7 +42,7 @@ class Binaries:
     @property
     def version(self) -> str:
         """The release of RabbitMQ, as its own plugin folder has it; empty where that is none."""
-        return next((found[1] for name in self._plugins() if (found := _NAME.fullmatch(name))), "")
+        return next((found[1] for path in self._plugins() if (found := _NAME.fullmatch(_title(path)))), "")
 
     @property
     def erts(self) -> Path:
@@ -63,11 +66,11 @@ class Binaries:
         return bool(self.version) and any(os.access(path / "bin/erlexec", os.X_OK) for path in self._runtimes())
 
     def needed(self, plugins: tuple[str, ...]) -> tuple[Path, ...]:
-        """Return the folders of the plugins and of all applications that these and the broker need.
+        """Return the folders (or .ez files) of the plugins and of all applications that these and the broker need.
 
         Raises `UsageError` for a plugin that this RabbitMQ does not have.
         """
-        folders = {name.partition("-")[0]: self.home / "plugins" / name for name in self._plugins()}
+        folders = {_title(path).partition("-")[0]: path for path in self._plugins()}
         for name in plugins:
             if name not in folders:
                 known = tuple(each for each in folders if each.startswith("rabbitmq_"))
@@ -84,23 +87,31 @@ class Binaries:
                 wanted += _applications(folders[name], name)
         return tuple(found[name] for name in sorted(found))
 
-    def _plugins(self) -> tuple[str, ...]:
-        try:
-            return tuple(sorted(os.listdir(self.home / "plugins")))  # noqa: PTH208 - names are all that is needed
-        except OSError:
-            return ()
+    def _plugins(self) -> tuple[Path, ...]:
+        """Return what there is of plugins: first those that were added to packages, so that RabbitMQ's own win."""
+        found = []
+        for folder in (self.home.parents[1] / "plugins", self.home / "plugins"):
+            with contextlib.suppress(OSError):
+                found += [folder / name for name in sorted(os.listdir(folder))]  # noqa: PTH208 - names are enough
+        return tuple(found)
 
     def _runtimes(self) -> Iterator[Path]:
         return self.erlang.glob("erts-*")
 
 
-def find(wanted: Wanted = ANY, *, prefixes: tuple[Path, ...] = ()) -> Binaries | None:
-    """Return what grants a wish: the machine's own RabbitMQ before those below prefixes, of these the newest."""
-    for group in (installed(), tuple(each for prefix in prefixes for each in below(prefix))):
-        fitting = [each for each in group if wanted.admits(each.version)]
-        if fitting:
-            return max(fitting, key=lambda each: Version(each.version))
-    return None
+def find(wanted: Wanted = ANY) -> Binaries | None:
+    """Return the newest RabbitMQ of this machine that grants a wish."""
+    return _newest(installed(), wanted)
+
+
+def find_below(prefixes: tuple[Path, ...], wanted: Wanted = ANY) -> Binaries | None:
+    """Return the newest RabbitMQ below some prefixes that grants a wish."""
+    return _newest(tuple(each for prefix in prefixes for each in below(prefix)), wanted)
+
+
+def _newest(among: tuple[Binaries, ...], wanted: Wanted) -> Binaries | None:
+    fitting = (each for each in among if wanted.admits(each.version))
+    return max(fitting, key=lambda each: Version(each.version), default=None)
 
 
 def missing(wanted: Wanted, cause: str = "") -> UnsupportedError:
@@ -110,7 +121,8 @@ def missing(wanted: Wanted, cause: str = "") -> UnsupportedError:
     return UnsupportedError(
         f"there is no RabbitMQ{wish} to start",
         cause=cause or (f"this machine has {others}" if others else "this machine has none"),
-        hint="rmqsetup install installs it; rmqsetup install --source archive --prefix DIR needs no root",
+        hint="rmqsetup install installs it; or bring it from a machine that has it: rmqsetup cache export FILE there, "
+        "and here rmqsetup run --bundle FILE",
         looked_at=(f"/{SERVERS}", *(f"{prefix}/opt/rabbitmq" for prefix in PREFIXES), "rabbitmq-server on PATH"),
     )
 
@@ -154,11 +166,21 @@ def _resolved(path: Path) -> Path | None:
     return path.resolve() if path.exists() else None
 
 
+def _title(path: Path) -> str:
+    """Return name and version of an application in a folder or an .ez file."""
+    return path.name.removesuffix(_PACKED)
+
+
 def _applications(folder: Path, name: str) -> tuple[str, ...]:
     """Return what an application says it needs."""
     try:
-        text = (folder / "ebin" / f"{name}.app").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        if folder.suffix == _PACKED:
+            with zipfile.ZipFile(folder) as archive:
+                said = archive.read(f"{_title(folder)}/ebin/{name}.app")
+        else:
+            said = (folder / "ebin" / f"{name}.app").read_bytes()
+    except (OSError, KeyError, zipfile.BadZipFile):
         return ()
+    text = said.decode("utf-8", "replace")
     found = _APPLICATIONS.search(text)
     return tuple(word.strip().strip("'") for word in found[1].split(",")) if found else ()

@@ -1,11 +1,12 @@
 # End the processes of a throwaway broker and remove its folder, as soon as standard input ends; the folder of all
 # brokers of a user goes with the last of them.
 #
-# usage: guard FOLDER [KEEP]
+# usage: guard FOLDER [KEEP|-]
 #
 # Standard input is a pipe whose other end whoever made the broker holds: it ends when that closes it, and when that
 # dies, of SIGKILL too. FOLDER/pids names the processes; one is ended only while its command line still has the name of
-# the folder in it, since numbers of processes are used again. With KEEP the folder stays, and its name begins with that.
+# the folder in it, since numbers of processes are used again. With KEEP the folder stays, and its name begins with that; with
+# - it stays as it is.
 set -u
 folder=$1
 mark=${1##*/}
@@ -35,5 +36,6 @@ while [ -r "$folder/pids" ] && end_all && [ "$tries" -lt 250 ]; do
     tries=$((tries + 1))
     sleep 0.02
 done
+[ "${2:-}" != - ] || exit 0
 if [ -n "${2:-}" ]; then mv "$folder" "${folder%/*}/$2$mark"; else rm -rf "$folder"; fi
 rmdir "${folder%/*}" 2>/dev/null || :

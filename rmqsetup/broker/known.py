@@ -15,7 +15,8 @@ from rmqsetup.broker.exported import variables
 from rmqsetup.broker.place import Lease
 from rmqsetup.broker.vhosts import Supply
 from rmqsetup.probes.distribution import Connection, Peer
-from rmqsetup.probes.terms import Term
+from rmqsetup.probes.terms import TRUE, Term
+from rmqsetup.probes.wire import ProbeError
 
 if TYPE_CHECKING:
     import pika
@@ -122,6 +123,13 @@ class Known(Addressed):
     def env(self) -> Environment:
         """Return the variables by which programs find it."""
         return Environment(variables(self.lease))
+
+    def answers(self) -> bool:
+        """Tell whether the first node is up."""
+        try:
+            return self.call("rabbit", "is_running") == TRUE
+        except (ProbeError, OSError):
+            return False
 
     def call(self, module: str, function: str, *arguments: Term) -> Term:
         """Return what a function of the first node returns. Raises `ProbeError`."""

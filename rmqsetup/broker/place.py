@@ -38,7 +38,7 @@ MEMORY, ROOM = Path("/dev/shm"), 2 << 30  # noqa: S108 - whose the folder in it 
 LITTLE = 1 << 20
 """Bytes below which a file system is full for a node."""
 
-LEASE, LOCK, PIDS = "lease.json", "lock", "pids"
+LEASE, LOCK, PIDS, FIRST = "lease.json", "lock", "pids", "first"
 
 GUARD = Path(__file__).with_name("guard.sh")
 
@@ -76,6 +76,7 @@ class Place:
     def __init__(self, folder: Path, lock: int = -1) -> None:
         self.folder = folder
         self._lock = lock
+        self._is_lent = lock < 0
         self._guard: subprocess.Popen[bytes] | None = None
 
     @property
@@ -121,7 +122,12 @@ class Place:
         self._release()
 
     def end(self) -> Path | None:
-        """End every process of the broker and remove its folder; return it where it was to be kept."""
+        """End every process of the broker and remove its folder; return it where it was to be kept.
+
+        A folder that was lent to us is emptied.
+        """
+        if self._is_lent:
+            empty(self.folder)
         if self._guard and self._guard.stdin:
             self._guard.stdin.close()
             self._guard.wait()
@@ -250,6 +256,17 @@ def sweep() -> tuple[str, ...]:
 def remove(folder: Path) -> None:
     """End every process of a broker, whoever holds its lease, and remove its folder."""
     subprocess.run(("sh", str(GUARD), str(folder)), stdin=subprocess.DEVNULL, check=False, start_new_session=True)
+
+
+def empty(folder: Path) -> None:
+    """End every process of a broker and remove what is in its folder, for another one to begin there."""
+    subprocess.run(("sh", str(GUARD), str(folder), "-"), stdin=subprocess.DEVNULL, check=False, start_new_session=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in (LOCK, PIDS, FIRST):
+            path.unlink(missing_ok=True)
+    (folder / PIDS).write_text("")
 
 
 def named(name: str) -> tuple[Path, Lease]:

@@ -62,9 +62,9 @@ def _attempt(case: _Case, attempts: int) -> Broker:
     try:
         return _started(case)
     except DiedError as error:
-        if error.taken and attempts > 1 and not case.given:
+        if error.taken and attempts > 1:
             return _attempt(case, attempts - 1)
-        if case.wish.stock or error.taken or case.given or not _is_ours(error):
+        if case.wish.stock or error.taken or not _is_ours(error):
             raise
         return _by_script(case, error)
 

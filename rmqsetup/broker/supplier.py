@@ -1,6 +1,6 @@
-"""Find binaries for a wished version, or have this distribution's unpacked into the cache; show and clear that cache.
+"""Find binaries for a wish, or have them fetched into the cache; show that cache, clear it, hand it on.
 
-What a broker is made of belongs to `start`; where programs are to `binaries`; unpacking to `unpacked`.
+What a broker is made of belongs to `start`; where programs are to `binaries`; fetching to `unpacked` and `generic`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmqsetup import unpacked
-from rmqsetup.broker import binaries, place, start
-from rmqsetup.broker.binaries import ANY, Binaries
+from rmqsetup import cached, standing
+from rmqsetup.broker import binaries, origin, place, start
+from rmqsetup.broker.binaries import Binaries
+from rmqsetup.broker.origin import ANYWHERE, Origin
 from rmqsetup.broker.place import Place
 from rmqsetup.broker.throwaway import Broker
 from rmqsetup.broker.wish import Wish
-from rmqsetup.errors import UnsupportedError
+from rmqsetup.errors import NetworkError, RmqsetupError, UnsupportedError, UsageError
 from rmqsetup.hosts.local import LocalHost
-from rmqsetup.version import Wanted
 
 FETCHED = "unpacked"
 """The folder of the cache with what was fetched and unpacked."""
@@ -40,28 +40,105 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup"
 
 
-def provide(
-    wanted: Wanted = ANY, *, prefixes: tuple[Path, ...] = (), told: Callable[[str], None] = lambda _words: None
-) -> Binaries:
-    """Return what grants a wish: the machine's own, or this distribution's packages, unpacked without root.
+def provide(wish: Origin = ANYWHERE, *, told: Callable[[str], None] = lambda _words: None) -> Binaries:
+    """Return what grants a wish: the machine's own, else what was or is to be unpacked into the cache, without root.
 
-    `told` is called before the first are fetched. Raises `UnsupportedError`, `NetworkError`, `TrustError`.
+    `told` is called before anything is fetched. Raises `UsageError`, `UnsupportedError`, `NetworkError`, `TrustError`.
     """
-    found = binaries.find(wanted, prefixes=prefixes)
-    if found:
-        return found
-    if not (cache() / FETCHED / "trees").exists():
-        told(f"There is no such RabbitMQ here: unpacking this distribution's packages below {cache() / FETCHED}")
+    if problems := tuple(origin.judge(wish)):
+        raise UsageError("there is no such source of a broker", cause="\n".join(map(str, problems)))
+    if wish.bundle:
+        return _runnable(_bundled(wish))
+    if wish.source == "auto":
+        prefixes = (Path(prefix) for state in standing.states() if (prefix := standing.prefix(state)))
+        if found := binaries.find(wish.wanted) or binaries.find_below(tuple(prefixes), wish.wanted):
+            return found
+    return _runnable(fetched(wish, told=told))
+
+
+def fetched(wish: Origin, *, own: bool = True, told: Callable[[str], None] = lambda _words: None) -> cached.Binaries:
+    """Return what grants a wish out of the cache, fetched into it if need be; with `own` on an Erlang of the machine's.
+
+    Raises as `provide` does.
+    """
+    host, folder = LocalHost(), cache() / FETCHED
+    if wish.source == "archive":
+        return _of_archive(wish, own=own, told=told)
+    if wish.source == "auto" and (pair := cached.newest(folder, host, wish.wanted, but=lambda each: not each.is_whole)):
+        return pair
+    if not (folder / "trees").exists():
+        told(f"There is no such RabbitMQ here: unpacking this distribution's packages below {folder}")
     try:
-        made = unpacked.binaries(LocalHost(), cache() / FETCHED, wanted=wanted)
+        from rmqsetup import unpacked
+
+        return unpacked.binaries(host, folder, wanted=wish.wanted)
     except UnsupportedError as error:
-        raise binaries.missing(wanted, ": ".join(filter(None, (error.message, error.cause)))) from error
-    return Binaries(Path(made.home), Path(made.erlang))
+        if wish.source == "distro":
+            raise binaries.missing(wish.wanted, _words(error)) from error
+        return _instead(wish, error, own=own, told=told)
 
 
-def broker(wish: Wish, wanted: Wanted = ANY, *, given: Place | None = None) -> Broker:
-    """Start a broker of a version."""
+def export(wish: Origin, file: Path, *, told: Callable[[str], None] = lambda _words: None) -> tuple[str, str, str]:
+    """Write a bundle of what grants a wish, fetched if need be; return its sha256, and both versions."""
+    from rmqsetup import cargo
+
+    if problems := tuple(origin.judge(wish)):
+        raise UsageError("there is no such source of a broker", cause="\n".join(map(str, problems)))
+    pair = fetched(wish, own=False, told=told)
+    return cargo.write(file, pair, LocalHost()), pair.rabbitmq, pair.erlang_version
+
+
+def take(file: Path, *, digest: str = "") -> cached.Binaries:
+    """Take a bundle into the cache, where every later start finds it."""
+    from rmqsetup import cargo
+
+    return cargo.read(file, LocalHost(), cache() / FETCHED, digest=digest)
+
+
+def broker(wish: Wish, wanted: Origin = ANYWHERE, *, given: Place | None = None) -> Broker:
+    """Start a broker of programs that grant a wish."""
     return start.start(wish, provide(wanted), given=given)
+
+
+def _bundled(wish: Origin) -> cached.Binaries:
+    pair = take(Path(wish.bundle))
+    if not wish.wanted.admits(pair.rabbitmq):
+        raise UnsupportedError(f"the bundle {wish.bundle} holds RabbitMQ {pair.rabbitmq}, not {wish.wanted}")
+    return pair
+
+
+def _of_archive(wish: Origin, *, own: bool, told: Callable[[str], None]) -> cached.Binaries:
+    from rmqsetup import generic
+    from rmqsetup.recipe import Request, plain_fingerprint
+
+    folder = cache() / FETCHED
+    request = Request(
+        wish.wanted,
+        source="archive",
+        archive=wish.archive,
+        key=wish.key,
+        fingerprint=plain_fingerprint(wish.fingerprint),
+    )
+    if found := generic.kept(LocalHost(), folder, request, own=own):
+        return found
+    told(f"Looking for RabbitMQ {'' if wish.wanted == binaries.ANY else f'{wish.wanted} '}in its signed archives")
+    return generic.binaries(LocalHost(), folder, request, own=own)
+
+
+def _instead(wish: Origin, first: UnsupportedError, *, own: bool, told: Callable[[str], None]) -> cached.Binaries:
+    """Return what the archive has where packages will not do. Raises `UnsupportedError` with both causes."""
+    try:
+        return _of_archive(wish, own=own, told=told)
+    except (UnsupportedError, NetworkError) as error:
+        raise binaries.missing(wish.wanted, f"{_words(first)}; {_words(error)}") from error
+
+
+def _words(error: RmqsetupError) -> str:
+    return ": ".join(filter(None, (error.message, error.cause)))
+
+
+def _runnable(made: cached.Binaries) -> Binaries:
+    return Binaries(Path(made.home), Path(made.erlang))
 
 
 def kept() -> tuple[Kept, ...]:
@@ -76,12 +153,15 @@ def kept() -> tuple[Kept, ...]:
 
 
 def clear() -> tuple[Kept, ...]:
-    """Remove what is in the cache and no broker runs from, and return it."""
-    removed = tuple(each for each in kept() if not each.used_by)
-    for each in removed:
-        shutil.rmtree(each.path, ignore_errors=True)
-    for note in (cache() / FETCHED).glob("*.json"):
-        note.unlink(missing_ok=True)  # what says where the trees are
+    """Remove what is in the cache and no broker runs from, and return it; who is fetching is waited for."""
+    if not cache().is_dir():
+        return ()
+    with cached.locked(cache() / FETCHED):
+        removed = tuple(each for each in kept() if not each.used_by)
+        for each in removed:
+            shutil.rmtree(each.path, ignore_errors=True)
+        for note in (cache() / FETCHED).glob("*.json"):
+            note.unlink(missing_ok=True)  # what says where the trees are
     return removed
 
 
@@ -89,7 +169,7 @@ def _folders() -> Iterator[Path]:
     for path in sorted(cache().glob("*/")):
         if path.name == FETCHED:
             yield from sorted(path.glob("trees/[!.]*/"))
-            yield from path.glob("packages/")
+            yield from (folder for name in ("packages", "archives") for folder in path.glob(f"{name}/"))
         else:
             yield path
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 def run(session: Session) -> Answer:
     """List what rmqsetup did on this machine: when, what for, how it ended, what it changed."""
-    from rmqsetup.cli.session import own_state
     from rmqsetup.receipt import read_all, standing
     from rmqsetup.show import history as screen
     from rmqsetup.show.answer import Answer
+    from rmqsetup.standing import own_state
 
     if not session.root and any((own_state() / "receipts").glob("*.jsonl")):
         session.keep_own_receipts()

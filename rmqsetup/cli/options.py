@@ -73,6 +73,7 @@ class Words(NamedTuple):
     interval: float | None = None
     looks: int | None = None
     api: str | None = None
+    digest: str = ""
 
     @property
     def json(self) -> bool:
@@ -187,6 +188,20 @@ BELOW = (
     ),
 )
 
+ORIGIN = (
+    Option(
+        "source",
+        ("--source",),
+        "Where its programs come from: distro (the distribution's packages, unpacked), archive (the signed "
+        "generic-unix archive), or auto: of this machine, else of the cache, else of either.",
+        "WHERE",
+        offered=("auto", "distro", "archive"),
+    ),
+    *(each for each in BELOW if each.field in ("archive", "erlang_archive", "erlang_digest")),
+    KEY,
+    FINGERPRINT,
+)
+
 RECIPE = Option(
     "recipe",
     ("--recipe", "-r"),
@@ -231,6 +246,7 @@ REQUEST = (
 )
 
 TALK = (OUTPUT, QUIET, VERBOSE)
+CACHE = ("list", "clear", "export", "import")
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -280,6 +296,8 @@ COMMANDS: tuple[Command, ...] = (
         (
             RECIPE,
             RABBITMQ,
+            *ORIGIN,
+            Option("bundle", ("--bundle",), "Take its programs from a file of rmqsetup cache export.", "FILE"),
             *CONFIGURATION,
             Option("nodes", ("--nodes",), "How many nodes, in a cluster: 1 if left out.", "N", int),
             Option("tls", ("--tls",), "Listen with TLS as well, with certificates of its own (needs openssl)."),
@@ -309,7 +327,15 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "cache",
-        (Option("what", (), "list, or clear; list if left out.", "ACTION", choices=("list", "clear")), JSON, *TALK),
+        (
+            Option("what", (), "list, clear, export, import; list if left out.", "ACTION", choices=CACHE),
+            Option("names", (), "The bundle to export to or to import.", "FILE", many=True),
+            RABBITMQ,
+            *ORIGIN,
+            Option("digest", ("--digest",), "The sha256 that a bundle to import has to have.", "SHA256"),
+            JSON,
+            *TALK,
+        ),
     ),
     Command("verify", (LEVEL, WAIT, *TALK)),
     Command(
@@ -331,13 +357,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "doctor",
         (
-            Option(
-                "about",
-                (),
-                "explain ID tells what a finding means.",
-                "WORD",
-                many=True,
-            ),
+            Option("about", (), "explain ID tells what a finding means.", "WORD", many=True),
             Option("only", ("--only",), "Ask only these checks, by ids and groups.", "ID,GROUP"),
             Option("skip", ("--skip",), "Leave these checks out.", "ID,GROUP"),
             Option("listed", ("--list",), "List the checks, by group."),

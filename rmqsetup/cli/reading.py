@@ -22,7 +22,7 @@ def read(argv: tuple[str, ...]) -> Words | None:
             typed[last.field] = tuple(rest if word == "--" else (word, *rest))
             break
         flag, sign, text = word.partition("=") if word.startswith("--") else (word, "", "")
-        option = _option(found, flag)
+        option = _option(found, flag, typed)
         if option is None or (option.field in typed and not option.many) or (sign and not option.metavar):
             return None
         if not option.flags:
@@ -40,10 +40,12 @@ def _rest(found: Command) -> Option | None:
     return next((each for each in found.options if each.rest), None)
 
 
-def _option(found: Command, flag: str) -> Option | None:
+def _option(found: Command, flag: str, typed: dict[str, object]) -> Option | None:
+    """Return the option of a flag, or the next argument that is not typed yet."""
     if flag.startswith("-"):
         return next((each for each in found.options if flag in each.flags), None)
-    return next((each for each in found.options if not each.flags), None)
+    arguments = (each for each in found.options if not each.flags)
+    return next((each for each in arguments if each.many or each.field not in typed), None)
 
 
 def _value(option: Option, text: str) -> object:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rmqsetup.broker.throwaway import Broker
     from rmqsetup.broker.wish import Wish
     from rmqsetup.cli.session import Session
+    from rmqsetup.recipe import Request
     from rmqsetup.show.answer import Answer
 
 STANDARD_ERROR = 2
@@ -73,7 +74,7 @@ def _wish(session: Session) -> Wish:
     from rmqsetup.broker import ports
     from rmqsetup.broker.wish import Wish
 
-    words, request = session.words, session.request()
+    words, request = session.words, _request(session)
     return Wish(
         plugins=request.plugins or (),
         config=request.config,
@@ -89,13 +90,22 @@ def _wish(session: Session) -> Wish:
 
 
 def _binaries(session: Session) -> Binaries:
-    from pathlib import Path
+    from dataclasses import replace
 
     from rmqsetup.broker import supplier
 
-    prefix = session.layout.prefix
-    prefixes = (Path(prefix),) if prefix else ()
-    return supplier.provide(session.request().rabbitmq, prefixes=prefixes, told=session.terminal.say)
+    wanted = _request(session).rabbitmq  # of the recipe, where no option says another
+    return supplier.provide(replace(session.origin(), wanted=wanted), told=session.terminal.say)
+
+
+def _request(session: Session) -> Request:
+    """Return what is wished of the node; where its programs come from is no part of it."""
+    from rmqsetup.cli.session import Session
+
+    words = session.words._replace(
+        source=None, key=None, fingerprint=None, archive=None, erlang_archive=None, erlang_digest=None
+    )
+    return Session(words, session.terminal, session.host).request()
 
 
 def _beside(session: Session, broker: Broker) -> Answer:

@@ -9,9 +9,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rmqsetup import standing
 from rmqsetup.errors import StoppedError, UsageError
+from rmqsetup.standing import STATE, own_state
 
 if TYPE_CHECKING:
+    from rmqsetup.archived import Archived
+    from rmqsetup.broker.origin import Origin
     from rmqsetup.cli.options import Words
     from rmqsetup.host import Host
     from rmqsetup.managers.layout import Layout
@@ -19,14 +23,6 @@ if TYPE_CHECKING:
     from rmqsetup.recipe import Request
     from rmqsetup.show.progress import Progress
     from rmqsetup.show.terminal import Terminal
-
-STATE = Path("/var/lib/rmqsetup")
-"""Where receipts are; `receipt.STATE`, without the price of importing it."""
-
-
-def own_state() -> Path:
-    """Return where a plain user's receipts are."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rmqsetup"
 
 
 class Session:
@@ -130,16 +126,9 @@ class Session:
         from rmqsetup.managers.layout import of_archive
 
         for state in dict.fromkeys((self._state or STATE, *(() if self.root else (own_state(),)))):
-            try:
-                texts = [path.read_bytes() for path in (state / "receipts").glob("*.jsonl")]
-            except OSError:
-                continue
-            if any(b'"Archive"' in text for text in texts):
-                from rmqsetup.pipeline import prefix_in_use
-
-                if prefix := prefix_in_use(state):
-                    self._state = state
-                    return of_archive(prefix)
+            if prefix := standing.prefix(state):
+                self._state = state
+                return of_archive(prefix)
         return None
 
     def _packaged(self) -> Layout:
@@ -153,7 +142,6 @@ class Session:
     def request(self) -> Request:
         """Return the request: the recipe, and the options over it. Raises `UsageError`."""
         from rmqsetup import recipe
-        from rmqsetup.archived import Archived
 
         words = self.words
         if words.user and words.source not in (None, "user"):
@@ -164,13 +152,7 @@ class Session:
             source="user" if words.user else words.source,
             key=words.key,
             fingerprint=words.fingerprint,
-            archive=Archived(
-                words.prefix or "",
-                words.archive or "",
-                words.erlang_archive or "",
-                words.erlang_digest or "",
-                words.service or "",
-            ),
+            archive=self._archive(),
             plugins=words.plugins,
             settings=words.settings,
             definitions=words.definitions,
@@ -182,6 +164,28 @@ class Session:
             lock_timeout=words.lock_timeout,
         )
         return recipe.override(recipe.load(words.recipe) if words.recipe else recipe.Request(), overrides)
+
+    def origin(self) -> Origin:
+        """Return where the programs of a throwaway broker are to come from, by the options; a recipe names none."""
+        from rmqsetup.broker.origin import Origin
+        from rmqsetup.version import Wanted
+
+        words = self.words
+        return Origin(
+            Wanted.parse(words.rabbitmq or ""),
+            words.source or "auto",
+            self._archive().beside(Path.cwd()),
+            words.key or "",
+            words.fingerprint or "",
+            words.bundle,
+        )
+
+    def _archive(self) -> Archived:
+        from rmqsetup.archived import Archived
+
+        words = self.words
+        named = (words.prefix, words.archive, words.erlang_archive, words.erlang_digest, words.service)
+        return Archived(*(each or "" for each in named))
 
     def agreed(self, question: str) -> bool:
         """Ask once whether to go ahead; `--yes` is an answer. Raises `UsageError` when nobody can be asked."""

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rmqsetup.errors import BrokerNotReadyError
+from rmqsetup.hosts.signals import Signals
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Each of them stops the program in order: `docker stop`, ctrl-C, a terminal that went away."""
@@ -90,53 +90,23 @@ def run(program: Program, *, output: int | None = None, spared: Spared | None = 
     """
     started = time.monotonic()
     _adopt_orphans()
-    with _Signals() as signals:
+    with Signals(SIGNALS) as signals:
         process = _spawn(program, output)
-        code = process.returncode = signals.follow(process.pid)
+        code = process.returncode = _follow(process.pid, signals)
         _end_rest(spared or (lambda _name: False))
     if code < 0:
-        code = 0 if signals.asked and -code == signal.SIGTERM else 128 - code
-    return Ended(code, signals.asked, time.monotonic() - started)
+        code = 0 if signals.first and -code == signal.SIGTERM else 128 - code
+    return Ended(code, signals.first, time.monotonic() - started)
 
 
-class _Signals:
-    """Hear signals, pass those that are to stop the program on as SIGTERM, reap at SIGCHLD.
-
-    Once there is a program they are blocked and waited for: a handler that runs just before a blocking wait would
-    set a flag that nobody looks at. Before that a handler notes them, since a program inherits what is blocked.
-    """
-
-    def __init__(self) -> None:
-        self.asked = ""
-        self._heard = tuple(number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
-
-    def __enter__(self) -> _Signals:  # noqa: PYI034 - Self is newer than our oldest Python
-        every = (*self._heard, signal.SIGCHLD)
-        self._before = tuple((number, signal.signal(number, self._note)) for number in every)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, before in self._before:
-            signal.signal(number, before)
-
-    def follow(self, child: int) -> int:
-        """Return how a child ended, negative for a signal; meanwhile every child of ours that ends is reaped."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*self._heard, signal.SIGCHLD))
-        try:
-            if self.asked:
+def _follow(child: int, signals: Signals) -> int:
+    """Return how a child ended, negative for a signal; meanwhile every child of ours that ends is reaped."""
+    with signals.blocked():
+        while (code := _reap(child)) is None:
+            number, _ = signals.next()
+            if number != signal.SIGCHLD:
                 _send(child, signal.SIGTERM)
-            while (code := _reap(child)) is None:
-                number = signal.sigwait((*self._heard, signal.SIGCHLD))
-                if number != signal.SIGCHLD:
-                    self._note(number)
-                    _send(child, signal.SIGTERM)
-            return code
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _note(self, number: int, _frame: FrameType | None = None) -> None:
-        if number != signal.SIGCHLD:
-            self.asked = self.asked or signal.Signals(number).name
+    return code
 
 
 def _spawn(program: Program, output: int | None) -> subprocess.Popen[bytes]:

@@ -99,6 +99,16 @@ def cached(found: tuple[Kept, ...]) -> str:
     return columns((("WHAT", "SIZE", "USED BY"), *rows), indent="")
 
 
+def exported(file: Path, digest: str, rabbitmq: str, erlang: str) -> str:
+    """Say what a bundle holds, and by which digest it is known."""
+    return f"RabbitMQ {rabbitmq} and Erlang {erlang} are in {file}\nsha256 {digest}"
+
+
+def imported(rabbitmq: str, erlang: str) -> str:
+    """Say what the cache has now."""
+    return f"RabbitMQ {rabbitmq} and Erlang {erlang} are in the cache; rmqsetup run finds them."
+
+
 def cleared(gone: tuple[Kept, ...]) -> str:
     """Say how much was removed."""
     return f"Removed {size(sum(each.size for each in gone))}." if gone else "There was nothing to remove."

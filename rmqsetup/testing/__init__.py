@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         """What can be wished of a broker."""
 
         version: str
+        source: str
+        bundle: str
         plugins: Sequence[str]
         nodes: int
         definitions: str
@@ -40,8 +42,10 @@ __all__ = ["broker"]
 def broker(**wished: Unpack[Wished]) -> Broker:
     """Start a broker, and return it when it has carried a message; it ends with the `with` it is used in.
 
-    `version` is a series (4.2) or a release; `plugins` names; `nodes` more than one for a cluster; `definitions` the
-    path of a file; `config` lines of rabbitmq.conf by name; `tls` has it listen with certificates of its own as well;
+    `version` is a series (4.2) or a release; `source` says where its programs come from (distro, archive; auto), or
+    `bundle` the file of `rmqsetup cache export` that holds them; `plugins` names; `nodes` more than one for a cluster;
+    `definitions` the path of a file; `config` lines of rabbitmq.conf by name; `tls` has it listen with certificates of
+    its own as well;
     `username`, `password`, `vhost`, `port` are those of its address, and what is not given of ports is chosen among
     `ports` (20000-29999); `timeout` in seconds; with `keep` its folder stays. Raises `UsageError`, `UnsupportedError`,
     `BrokerNotReadyError`.
@@ -50,4 +54,4 @@ def broker(**wished: Unpack[Wished]) -> Broker:
     from rmqsetup.testing.wishing import wish
 
     made = wish(**wished)
-    return supplier.broker(made.wish, made.version)
+    return supplier.broker(made.wish, made.origin)

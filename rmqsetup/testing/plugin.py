@@ -33,6 +33,8 @@ LINES = 30
 
 OPTIONS = (
     ("version", "string", "RabbitMQ to start: a series (4.2) or a release (4.2.9)."),
+    ("source", "string", "Where its programs come from: distro, archive; auto if left out."),
+    ("bundle", "string", "A file of rmqsetup cache export to take its programs from."),
     ("plugins", "args", "Plugins to enable, with blanks or commas between them."),
     ("config", "linelist", "Lines of rabbitmq.conf, KEY=VALUE; the option can be said several times."),
     ("definitions", "string", "File with users, virtual hosts, queues to import at boot."),
@@ -186,7 +188,7 @@ def _started(options: Wished, config: pytest.Config, folder: Path | None = None)
 
     try:
         made: Made = wish(**options)
-        broker = supplier.broker(made.wish, made.version, given=Place(folder) if folder else None)
+        broker = supplier.broker(made.wish, made.origin, given=Place(folder) if folder else None)
     except RmqsetupError as error:
         words = "\n".join(filter(None, (error.message, error.cause, error.hint and f"hint: {error.hint}")))
         if _switch(config, "skip"):
@@ -200,16 +202,20 @@ def _started(options: Wished, config: pytest.Config, folder: Path | None = None)
 
 
 def _shared(folder: Path, options: Wished, config: pytest.Config) -> Known:
-    """Return the broker that all workers share, started by the first that wants it."""
+    """Return the broker that all workers share, started by the first that wants it.
+
+    Who dies while it starts one lets go of the lock, and the next begins anew; the same where a node has died since.
+    """
     import fcntl
 
+    from rmqsetup.broker import place
     from rmqsetup.broker.known import Known
-    from rmqsetup.broker.place import read
 
-    with (folder / "first").open("w") as lock:
+    with (folder / place.FIRST).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lease = read(folder)
-        if lease is None:
+        lease = place.read(folder)
+        if lease is None or not Known(lease, folder).answers():
+            place.empty(folder)
             _begun.append(_started(options, config, folder))
             lease = _begun[-1].lease
     return Known(lease, folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rmqsetup import settings
 from rmqsetup.broker import ports
+from rmqsetup.broker.origin import Origin
 from rmqsetup.broker.wish import GUEST, PATIENCE, Wish
 from rmqsetup.codec import Problem, did_you_mean
 from rmqsetup.errors import UsageError
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from rmqsetup.testing import Wished
 
 KNOWN = (
-    *("version", "plugins", "nodes", "definitions", "config", "tls"),
+    *("version", "source", "bundle", "plugins", "nodes", "definitions", "config", "tls"),
     *("username", "password", "vhost", "port", "ports", "timeout", "keep"),
 )
 """What can be said of a broker."""
 
 
 class Made(NamedTuple):
-    """A wish, and of which version."""
+    """A wish, and where its programs come from."""
 
     wish: Wish
-    version: Wanted
+    origin: Origin
 
 
 def wish(**said: Unpack[Wished]) -> Made:
@@ -62,7 +63,13 @@ def wish(**said: Unpack[Wished]) -> Made:
         timeout=said.get("timeout", PATIENCE),
         keep=said.get("keep", False),
     )
-    return Made(made, Wanted.parse(said.get("version") or ""))
+    bundle = said.get("bundle") or ""
+    origin = Origin(
+        Wanted.parse(said.get("version") or ""),
+        said.get("source") or "auto",
+        bundle=str(Path(bundle).expanduser().absolute()) if bundle else "",
+    )
+    return Made(made, origin)
 
 
 def _refuse(problems: tuple[Problem, ...]) -> None:

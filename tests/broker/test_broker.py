@@ -19,6 +19,7 @@ import pika
 import pytest
 
 from rmqsetup.broker import boot, place, start
+from rmqsetup.broker.binaries import Binaries
 from rmqsetup.broker.wish import Wish
 from rmqsetup.errors import ConflictError, UsageError
 from rmqsetup.probes.node import ask
@@ -157,6 +158,28 @@ def test_a_fast_start_that_fails_is_made_up_for_by_the_script(programs, monkeypa
         assert "its own script did it" in made.notes[0]
         made.carry()
         assert made.ctl("-q", "list_vhosts").split()[-1] == "/"
+
+
+def test_a_plugin_in_an_ez_file_is_read_and_enabled(programs, tmp_path):
+    home = tmp_path / "rabbitmq/lib/rabbitmq_server-x"
+    home.mkdir(parents=True)
+    for path in programs.home.iterdir():
+        (home / path.name).symlink_to(path)
+    added = home.parents[1] / "plugins"  # where those of others go that are installed beside the packages
+    added.mkdir()
+    (home / "plugins").unlink()
+    (home / "plugins").mkdir()
+    for path in (programs.home / "plugins").iterdir():
+        if path.name.startswith("rabbitmq_event_exchange-"):
+            shutil.make_archive(str(added / path.name), "zip", path.parent, path.name)
+            (added / f"{path.name}.zip").rename(added / f"{path.name}.ez")
+        else:
+            (home / "plugins" / path.name).symlink_to(path)
+    packed = Binaries(home, programs.erlang)
+    assert packed.version == programs.version
+    with start.start(Wish(plugins=("rabbitmq_event_exchange",)), packed) as made:
+        assert not made.notes
+        assert Atom("rabbitmq_event_exchange") in made.call("rabbit_plugins", "active")
 
 
 def test_tls_is_trusted_by_whom_it_says():

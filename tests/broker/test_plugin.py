@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,57 @@ def test_workers_have_a_broker_each_or_share_one(project, seen):
     seen.unlink()
     project("-n", "2", "--dist", "each", "--rmq-share", passed=10)
     assert len(set(seen.read_text().split())) == 1
+
+
+DIES = """
+import os, signal, threading, time
+from pathlib import Path
+from rmqsetup.testing import plugin
+
+begin = plugin._started
+
+def started(options, config, folder=None):
+    try:
+        os.close(os.open(os.environ["SEEN"] + ".first", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return begin(options, config, folder)
+
+    def die():
+        while not (folder / "pids").read_text():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=die, daemon=True).start()
+    return begin(options, config, folder)
+
+plugin._started = started
+"""
+
+
+def test_another_worker_takes_over_from_one_that_dies_while_it_starts_the_broker_of_all(project, pytester, seen):
+    pytester.makeconftest(DIES)
+    project("-n", "2", "--rmq-share", passed=4, failed=1)
+    assert Path(f"{seen}.first").exists()
+    assert len(set(seen.read_text().split())) == 1
+
+
+def test_the_broker_of_all_is_begun_anew_where_its_node_has_died(project, seen):
+    tests = """
+import os, signal
+from pathlib import Path
+
+def test_it(rmq_broker, rmq_url):
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(rmq_broker.url + "\\n")
+    os.kill(int((rmq_broker.folder / "pids").read_text().split()[0]), signal.SIGKILL)
+    os._exit(1)  # the worker as well, so that the next one has to ask for a broker
+
+def test_again(rmq_broker, rmq_connection):
+    with open(os.environ["SEEN"], "a") as file:
+        file.write(rmq_broker.url + "\\n")
+"""
+    project("-n", "1", "--rmq-share", tests=tests, passed=1, failed=1)
+    assert len(set(seen.read_text().split())) == 2
 
 
 def test_the_log_is_in_the_report_of_a_failure(project):

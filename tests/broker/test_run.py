@@ -114,9 +114,12 @@ def test_ctrl_c_at_any_moment_leaves_nothing(begin, delay):
     assert process.wait(20) in (0, 130, -signal.SIGINT)  # the last where Python itself is still starting
 
 
-def test_a_killed_tool_takes_its_broker_along(begin):
+@pytest.mark.parametrize("both", [False, True])
+def test_a_killed_tool_takes_its_broker_along(begin, both):
     process = begin("run", "--", "sleep", "60")
     folder, _ = up()
+    if both:
+        os.kill(node_pid(folder), signal.SIGKILL)
     process.kill()
     process.wait()
     until(lambda: not folder.exists())
@@ -189,6 +192,24 @@ def test_detach_ps_and_stop(run):
     assert run("stop", "--all").stdout == "No throwaway broker was up.\n"
 
 
+def test_a_broker_that_stays_and_whose_node_was_killed_is_gone_and_swept(run):
+    run("run", "--detach")
+    folder, _ = up()
+    os.kill(node_pid(folder), signal.SIGKILL)
+    until(lambda: place.leases() == ())  # what the node had started ends with it
+    assert run("ps").stdout == "No throwaway broker is up.\n"
+    run("run", "--", "true")
+    assert not folder.exists()
+
+
+def test_ctrl_c_while_a_cluster_starts_leaves_nothing(begin):
+    process = begin("run", "--nodes", "3", "--", "sleep", "60")
+    until(lambda: [path for path in place.base().glob("rmq-*/pids") if len(path.read_text().split()) >= 3])
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) == 130
+    assert "stopped" in process.stderr.read()
+
+
 def test_github_gets_variables_and_outputs(run, tmp_path):
     files = {name: str(tmp_path / name) for name in ("GITHUB_ENV", "GITHUB_OUTPUT")}
     answer = run("run", "--detach", "--github", "--json", env={**os.environ, **files})
@@ -235,7 +256,14 @@ def test_the_cache_is_listed_and_what_is_in_use_stays(run, programs, tmp_path):
 
 
 def test_a_wrong_version_a_wrong_plugin_a_wrong_command(run):
-    assert "there is no RabbitMQ 2.1 to start" in run("run", "--rabbitmq", "2.1", code=3).stderr
+    unreached = {**os.environ, "https_proxy": "http://127.0.0.1:9"}
+    said = " ".join(run("run", "--rabbitmq", "2.1", code=3, env=unreached).stderr.split())
+    assert "there is no RabbitMQ 2.1 to start" in said
+    assert re.search(
+        r"apt offers RabbitMQ [\d.]+ here, not 2\.1; the list of published archives .* did not arrive", said
+    )
+    assert "rmqsetup run --bundle FILE" in said
+    assert "did you mean distro?" in " ".join(run("run", "--source", "distr", code=2).stderr.split())
     assert "did you mean rabbitmq_mqtt?" in " ".join(run("run", "--plugins", "rabbitmq_mqt", code=2).stderr.split())
     assert "there is no program nope" in run("run", "--", "nope", code=2).stderr
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from broker import envelope, rmqsetup
+from lab import generic
 
 pytestmark = pytest.mark.machine
 
@@ -108,6 +109,69 @@ def test_the_steps_of_the_action(machine):
     assert rmqsetup(machine, "stop", "--all").stdout == f"Stopped and removed: {lease['name']}\n"
 
 
+def test_the_signed_archive_and_a_bundle_where_there_is_no_network(machine, trust):
+    archive = generic.fetch(machine.base)
+    data = archive.rabbitmq.read_bytes()
+    machine.write("/srv/r.tar.xz", data)
+    machine.write("/srv/r.tar.xz.asc", trust.sign(trust.good, data, clear=False))
+    machine.write("/srv/key.asc", trust.good.armored)
+    source = ("--source", "archive")
+    named = ("--archive", "/srv/r.tar.xz", "--key", "/srv/key.asc", "--fingerprint", trust.good.fingerprint)
+    if machine.base == "forky":  # whose Erlang is above the range of this release: its packages pair them, nobody else
+        refused = rmqsetup(machine, "run", *source, *named, "--", "true", code=3, **PLAIN)
+        assert f"no Erlang fits RabbitMQ {archive.version}" in refused.stderr
+        return
+    done = rmqsetup(machine, "run", *source, *named, "--", "rmqsetup", "ps", "--json", **PLAIN)
+    (lease,) = json.loads(done.stdout)["data"]["brokers"]
+    assert lease["version"] == archive.version
+    assert f"/trees/rabbitmq_server-{archive.version}-" in lease["home"]
+    assert "/.cache/rmqsetup/unpacked/trees/erlang-" in lease["erlang_home"]
+    refused = rmqsetup(machine, "run", *source, *named[:2], "--", "true", code=5, **PLAIN)
+    assert "is not signed by the key" in refused.stderr
+
+    exported = envelope(machine, "cache", "export", "/home/plain/bundle", *source, **PLAIN)["data"]
+    assert exported["rabbitmq"] == archive.version
+    alone = 'ip link set lo up; exec su plain -c "$1"'
+    elsewhere = "XDG_CACHE_HOME=/home/plain/elsewhere"
+    for words in (
+        f"rmqsetup cache import /home/plain/bundle --digest {exported['sha256']}",
+        "rmqsetup run -- rmqsetup ps --json",
+        f"{elsewhere}2 rmqsetup run --bundle /home/plain/bundle -- rmqsetup ps --json",
+    ):
+        found = machine.run("unshare", "-n", "sh", "-c", alone, "sh", f"export {elsewhere}; {words}", check=True)
+    assert json.loads(found.stdout)["data"]["brokers"][0]["home"].startswith("/home/plain/elsewhere2/")
+    machine.run("sh", "-c", "rm -r /home/plain/bundle /home/plain/elsewhere* /srv/r.tar.xz* /srv/key.asc", check=True)
+
+
 def test_the_plain_script(machine):
     done = machine.run("sh", f"{CI}/recipes/ci/shell.sh", "sh", "-c", "echo $RABBITMQ_HOST; exit 3", **PLAIN)
     assert (done.exit_code, done.stdout) == (3, "127.0.0.1\n")
+
+
+def test_the_action_installs_a_service_for_a_user_with_sudo(boot, tool):
+    machine = boot("trixie", layers=tool.layers())
+    machine.run("useradd", "-m", "plain", check=True)
+    machine.write("/etc/sudoers.d/plain", "plain ALL=(ALL) NOPASSWD: ALL\n")
+    github = tuple(f"{name}=/tmp/{name}" for name in ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH"))
+    inputs = ("VERSION=4.0", "PLUGINS=rabbitmq_management", "RECIPE=", "NODES=", "MODE=system", f"TOOL={CI}")
+    done = machine.run("sh", f"{CI}/recipes/ci/github.sh", env=(*github, *inputs), **PLAIN)
+    assert done.exit_code == 0, str(done)
+    outputs, variables = (
+        dict(line.split("=", 1) for line in machine.read(f"/tmp/{name}").splitlines())
+        for name in ("GITHUB_OUTPUT", "GITHUB_ENV")
+    )
+    status = envelope(machine, "status")["data"]["node"]
+    assert outputs["version"] == status["version"]
+    assert outputs["version"].startswith("4.0.")
+    assert outputs["erlang-version"] == "27"
+    assert outputs["url"] == variables["RABBITMQ_URL"] == variables["AMQP_URL"]
+    assert (outputs["host"], outputs["port"]) == ("127.0.0.1", "5672")
+    assert outputs["management-url"] == variables["RABBITMQ_MANAGEMENT_URL"]
+    assert machine.run("systemctl", "is-enabled", "rabbitmq-server").stdout == "enabled\n"
+    lab = "/usr/local/lib/rmqsetup-lab"
+    look = f"""import os, pika, urllib.request
+channel = pika.BlockingConnection(pika.URLParameters({outputs["url"]!r})).channel()
+print(channel.queue_declare("q", exclusive=True).method.queue)
+print(urllib.request.urlopen({outputs["management-url"]!r}).status)"""
+    seen = machine.run("env", f"PYTHONPATH={lab}/deps", "python3", "-c", look, check=True, **PLAIN)
+    assert seen.stdout == "q\n200\n"

@@ -97,6 +97,10 @@ def test_from_nothing_to_a_message_and_back(machine, listed):
     assert envelope(machine, "status", **PLAIN)["data"]["node"]["version"] == plan["data"]["rabbitmq"]
     envelope(machine, "verify", **PLAIN)
     assert machine.run("dpkg-query", "-W", "erlang-base").exit_code != 0, "nothing is installed"
+    lab = "/usr/local/lib/rmqsetup-lab"
+    own = "from rmqsetup.testing import broker\nwith broker() as b: print(b.lease.home)"
+    found = machine.run("env", f"PYTHONPATH={lab}/app:{lab}/deps", "python3", "-c", own, check=True, **PLAIN)
+    assert found.stdout.startswith(f"{PREFIX}/rabbitmq_server-"), "tests take it for a throwaway broker"
 
     rmqsetup(machine, "install", *words, "--set", "heartbeat=20", "--yes", **PLAIN)
     rmqsetup(machine, "undo", "--yes", **PLAIN)
