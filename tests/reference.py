@@ -6,7 +6,8 @@ import inspect
 import re
 
 from rmqsetup.cli.app import about
-from rmqsetup.cli.options import COMMANDS, RECIPES, TALK, Command, Option
+from rmqsetup.cli.options import COMMANDS, RECIPES, TALK
+from rmqsetup.cli.words import Command, Option
 from rmqsetup.errors import FAMILIES, SOMETHING_TO_DO
 from rmqsetup.recipe import shipped
 

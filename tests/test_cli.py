@@ -21,8 +21,9 @@ from screens import stored
 
 from rmqsetup import cli, launch, pipeline, versions
 from rmqsetup.cli import app, elevation, reading
-from rmqsetup.cli.options import COMMANDS, Words, command
+from rmqsetup.cli.options import COMMANDS, command
 from rmqsetup.cli.session import Session
+from rmqsetup.cli.words import Words
 from rmqsetup.errors import INTERRUPTED, NetworkError, RmqsetupError, UsageError
 from rmqsetup.host import Command, Result
 from rmqsetup.hosts import foreground

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rmqsetup.errors import INTERRUPTED, RmqsetupError
 
 if TYPE_CHECKING:
-    from rmqsetup.cli.options import Words
     from rmqsetup.cli.session import Session
+    from rmqsetup.cli.words import Words
     from rmqsetup.show.terminal import Terminal
 
 BROKEN_PIPE = 141

@@ -11,7 +11,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Annotated, Any
 
-from rmqsetup.cli.options import COMMANDS, RECIPES, Command, Option, Words, command, module
+from rmqsetup.cli.options import COMMANDS, RECIPES, command, module
+from rmqsetup.cli.words import Command, Option, Words
 from rmqsetup.errors import UsageError
 
 COMPLETION = "_RMQSETUP_COMPLETE"

@@ -5,7 +5,8 @@ Whatever is out of the ordinary (help, a mistake, completion) is left to `app`, 
 
 from __future__ import annotations
 
-from rmqsetup.cli.options import Command, Option, Words, command
+from rmqsetup.cli.options import command
+from rmqsetup.cli.words import Command, Option, Words
 
 
 def read(argv: tuple[str, ...]) -> Words | None:

@@ -16,7 +16,7 @@ from rmqsetup.standing import STATE, own_state
 if TYPE_CHECKING:
     from rmqsetup.archived import Archived
     from rmqsetup.broker.origin import Origin
-    from rmqsetup.cli.options import Words
+    from rmqsetup.cli.words import Words
     from rmqsetup.host import Host
     from rmqsetup.managers.layout import Layout
     from rmqsetup.probes.address import NodeAddress
