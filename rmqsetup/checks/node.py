@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
@@ -36,11 +35,11 @@ def answers(scene: Scene) -> Iterator[Diagnosis]:
         if unit is None:
             yield info(NODE_SILENT, "the broker does not run, and nothing looks after its service here")
         else:
-            frozen = re.search(r"^State:\s*T\b.*$", scene.text(f"/proc/{unit.pid}/status"), re.MULTILINE)
+            frozen = scene.frozen
             yield error(
                 NODE_SILENT,
                 "the broker's service is active, and its node does not answer",
-                evidence=(silent.message, *((f"/proc/{unit.pid}/status: {frozen[0]}",) if frozen else ())),
+                evidence=(silent.message, *((f"/proc/{unit.pid}/status: {frozen}",) if frozen else ())),
                 cause="somebody has stopped its process (SIGSTOP)" if frozen else silent.cause,
                 hint=f"kill -CONT {unit.pid}" if frozen else silent.hint or "systemctl restart rabbitmq-server",
             )

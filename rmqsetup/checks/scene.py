@@ -345,6 +345,13 @@ class Scene:
         answer = self.ask("application", "get_env", Atom("rabbit"), Atom(name))
         return answer[1] if isinstance(answer, tuple) and len(answer) == 2 else None
 
+    @property
+    def frozen(self) -> str:
+        """The line of the kernel that says that somebody has stopped the node's process; empty for any other."""
+        status = self.text(f"/proc/{self.unit.pid}/status") if self.unit else ""
+        found = re.search(r"^State:\s*T\b.*$", status, re.MULTILINE)
+        return found[0] if found else ""
+
     @once
     def is_well(self) -> bool:
         """Whether the node runs, or looks as if it does to somebody who may not ask it."""

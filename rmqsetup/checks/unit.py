@@ -175,7 +175,7 @@ def changed(scene: Scene) -> Iterator[Diagnosis]:
     """
     unit = scene.unit
     found = [each for each in _local(scene) if each.value and each.name not in HARMLESS]
-    if unit is None or scene.is_well or not found:
+    if unit is None or scene.is_well or scene.frozen or not found:
         return
     yield error(
         "RMQ-137",
