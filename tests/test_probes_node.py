@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -11,12 +15,12 @@ from hypothesis import strategies as st
 from probing import FAULTS, VERSIONS, FakeHost, RecordedNode, record, refuses_only_with
 
 from rmqsetup.probes import commandline, node
-from rmqsetup.probes.accounts import guest_account, made_at, remove_stale
+from rmqsetup.probes.accounts import account, guest_account, made_at, remove_stale
 from rmqsetup.probes.address import COOKIE, CookieMissingError, NodeAddress
 from rmqsetup.probes.distribution import CallError, Connection, CookieError
 from rmqsetup.probes.epmd import UnknownNodeError
 from rmqsetup.probes.node import NodeListener, NodeState, Way, ask, node_status, parse_alarms, parse_ip
-from rmqsetup.probes.terms import Atom, TermError, encode
+from rmqsetup.probes.terms import Atom, Term, TermError, encode
 from rmqsetup.probes.wire import GarbledError, ProbeError, UnreachableError
 
 EXPECTED = {
@@ -193,5 +197,39 @@ def test_users_of_killed_runs_are_found_by_their_names():
     assert recorded.asked[-1].startswith(f"{backend}:delete_user")
 
 
-def test_connections_are_nodes():
-    assert callable(Connection.call)
+class SlowNode:
+    """A node without guest that goes on with what it was asked, whoever still waits for it."""
+
+    def __init__(self) -> None:
+        self.users: set[bytes] = set()
+
+    def call(self, _module: str, function: str, *arguments: Term) -> Term:
+        if function == "add_user":
+            self.work = threading.Thread(target=self._make, args=(arguments[0],))
+            self.work.start()
+            self.work.join()
+        elif function == "delete_user":
+            self.users.remove(arguments[0])
+        elif function == "exists":
+            return Atom("true" if arguments[0] in self.users else "false")
+        elif function == "check_user_pass_login" and arguments[0] not in self.users:
+            return (Atom("refused"),)
+        return (Atom("ok"),) if function != "list_users" else []
+
+    def _make(self, name: bytes) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        self.users.add(name)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_user_that_is_being_made_when_ctrl_c_comes_is_removed(monkeypatch):
+    slow = SlowNode()
+    monkeypatch.setattr(Connection, "open", lambda *_, **__: slow)
+    host = FakeHost({COOKIE: b"SECRET"})
+    with pytest.raises(KeyboardInterrupt), account(host, NodeAddress("rabbit@broker")):
+        pytest.fail("nobody was waited for")
+    slow.work.join()
+    assert slow.users == set()

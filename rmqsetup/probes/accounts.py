@@ -112,11 +112,19 @@ def _temporary(opened: Opened, virtual_host: str) -> Iterator[Account]:
     try:
         with closing(opened()) as node:
             remove_stale(node, time.time())
-            _create(node, made)
+            _unbroken(lambda: _create(node, made))
         yield made
     finally:
         with closing(opened()) as node:
             _remove(node, made.name)
+
+
+def _unbroken(action: Callable[[], None]) -> None:
+    """Let ctrl-C wait for the end: what a node is still making cannot be removed yet."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(action).result()
 
 
 def _create(node: Node, made: Account) -> None:
