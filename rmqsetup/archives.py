@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rmqsetup import guard, keys, pairing, releases
+from rmqsetup import guard, keys, pairing, releases, rpmbase
 from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Refusal, Tested
 from rmqsetup.catalog.rows import Citation
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
@@ -18,11 +18,13 @@ from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
+from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import find
 from rmqsetup.recipe import Request
 from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
-from rmqsetup.resolve import ERLANG, place
+from rmqsetup.resolve import place
+from rmqsetup.shipped import Shipped
 from rmqsetup.version import upstream
 
 _AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"
@@ -39,13 +41,14 @@ _ASK = (
 
 @dataclass(frozen=True, slots=True)
 class Erlang:
-    """An Erlang to be had. `folder` is where `erl` is; empty for one to be unpacked or installed."""
+    """An Erlang to be had. `folder` is where `erl` is, empty for one to be unpacked; `packages` bring it there."""
 
     version: str
     folder: str = ""
     archive: Proven | None = None
     offer: Offer | None = None
-    packages: bool = False
+    packages: tuple[Package, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,8 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
         "archive",
         version,
         upstream(pair.erlang),
-        tuple(Package(name) for name in ERLANG) if erlang.packages else (),
-        origins=(f"{case.place.distribution.family.capitalize()}*",) if erlang.packages and case.place else (),
+        erlang.packages,
+        origins=erlang.origins,
         keys=trusted,
         archives=tuple(filter(None, (server, erlang.archive))),
         erl=erlang.folder,
@@ -269,11 +272,22 @@ def _erlangs(case: Case) -> tuple[Erlang, ...]:
     there = existing(case)
     if there and case.request.erlang.admits(there.version):
         return (there,)
-    known = case.facts.candidate("erlang-base")
-    own = (known.version if known else "") or (case.place.distribution.erlang if case.place else "")
-    if case.is_root and own and case.facts.manager == "apt":
-        return (Erlang(own, folder="/usr/bin", packages=True),)
-    return prebuilt(case)
+    own = _shipped(case)
+    return (own,) if own else prebuilt(case)
+
+
+def _shipped(case: Case) -> Erlang | None:
+    """Return the distribution's own, where root may install it; lists of RPM packages are fetched only for this."""
+    if not case.is_root or case.place is None or find(case.facts.manager) is None:
+        return None
+    own = Shipped(case.facts, case.place.distribution)
+    if isinstance(own.told, RepoFiles) and not own.erlang:
+        offers = rpmbase.offered(case.host, own.told, case.facts.sources, fetch=True)
+        own = replace(own, facts=replace(case.facts, candidates=offers))
+    if not own.erlang:
+        return None
+    packages = tuple(Package(name) for name in own.its.pieces)
+    return Erlang(own.erlang, "/usr/bin", packages=packages, origins=own.origins)
 
 
 def named(case: Case) -> Erlang:

@@ -97,7 +97,7 @@ def _erlangs(case: Case, *, own: bool) -> Iterator[tuple[Erlang, ...]]:
     except RmqsetupError:  # no apt, or nothing of it: one more place without an Erlang
         pass
     else:
-        yield (Erlang(upstream(offer.erlang), packages=True),)
+        yield (Erlang(upstream(offer.erlang), packages=offer.packages),)
     yield archives.prebuilt(case)
 
 
