@@ -5,7 +5,7 @@ What is published is read by `releases`; what follows on the machine is in `pref
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
 from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import find
+from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
 from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
@@ -87,15 +88,11 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     trusted = keys_of(case)
     given = given_by(case, trusted) if request.archive.file else None
     servers = (given.version,) if given else within_reach(here, case)
-    erlangs = _erlangs(case)
-    pair = pairing.choose(request, servers, tuple(each.version for each in erlangs))
-    if not pair.rabbitmq:
-        hint = pair.hint if erlangs else _without_erlang(case)
-        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
+    pair, chosen = choose(case, servers, _erlangs(case))
     version = upstream(pair.rabbitmq)
     reasons = (guard.passed(here, version, catalog),) if here else ()
     server = given or (None if here == version else published(case, version, trusted))
-    erlang = fetched(next(each for each in erlangs if each.version == pair.erlang), case)
+    erlang = fetched(chosen, case)
     return Resolution(
         row(facts, case.place),
         "archive",
@@ -265,15 +262,34 @@ def published(case: Case, version: str, trusted: tuple[Key, ...]) -> Proven:
     return found
 
 
-def _erlangs(case: Case) -> tuple[Erlang, ...]:
-    """Return every Erlang to choose from; what was named is the only one, and what is here comes before the rest."""
+def choose(
+    case: Case, servers: tuple[str, ...], places: Iterable[tuple[Erlang, ...]], *, hint: str = ""
+) -> tuple[Pair, Erlang]:
+    """Return the best pair of the nearest place whose Erlang any release runs on; those further away are not asked.
+
+    Raises `UnsupportedError` where none does.
+    """
+    seen: list[Erlang] = []
+    for erlangs in places:
+        pair = pairing.choose(case.request, servers, tuple(each.version for each in erlangs))
+        if pair.rabbitmq:
+            return pair, next(each for each in erlangs if each.version == pair.erlang)
+        seen += erlangs
+    pair = pairing.choose(case.request, servers, tuple(each.version for each in seen))
+    hint = hint or (pair.hint if seen else _without_erlang(case))
+    raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
+
+
+def _erlangs(case: Case) -> Iterator[tuple[Erlang, ...]]:
+    """Yield what there is to choose from: what was named, or what is here, the distribution's, what is published."""
     if case.request.archive.erlang:
-        return (named(case),)
-    there = existing(case)
-    if there and case.request.erlang.admits(there.version):
-        return (there,)
-    own = _shipped(case)
-    return (own,) if own else prebuilt(case)
+        yield (named(case),)
+        return
+    if there := existing(case):
+        yield (there,)
+    if shipped := _shipped(case):
+        yield (shipped,)
+    yield prebuilt(case)
 
 
 def _shipped(case: Case) -> Erlang | None:

@@ -194,9 +194,13 @@ def test_root_takes_the_erlang_of_rpm_packages_and_asks_for_it_only_then(shelf):
     assert plain.asked == 0
 
 
-def test_an_erlang_that_does_not_fit_is_refused(shelf):
-    with pytest.raises(UnsupportedError, match=r"no Erlang fits RabbitMQ 4\.2\.9"):
-        resolved(shelf, wish(shelf), Machine("debian-13", erlang="25.3"))
+def test_an_erlang_that_does_not_fit_is_passed_over_and_refused_where_it_is_the_last(shelf):
+    host = Machine("debian-13", erlang="25.3")
+    assert resolved(shelf, wish(shelf), host).erl == "/usr/bin"
+    plain = replace(facts(), privilege=Privilege.NONE)
+    with pytest.raises(UnsupportedError, match=r"no Erlang fits RabbitMQ 4\.2\.9") as caught:
+        resolved(shelf, wish(shelf), host, plain)
+    assert "needs Erlang 27.0 to 27" in caught.value.hint
 
 
 def test_the_archive_has_to_be_the_release_that_was_wished_for(shelf):
