@@ -77,7 +77,7 @@ def check_data(check: Check) -> object:
 def _illness(illness: Illness, terminal: Terminal) -> str:
     cause = illness.cause
     head = f"{terminal.paint(f'{cause.severity.value:<{_COLUMN}}')}{cause.check}  {cause.summary}"
-    lines = [wrapped(head, terminal.width + (len(head) - len(_plain_head(cause))), rest=" " * _COLUMN)]
+    lines = [wrapped(head, terminal.width, rest=" " * _COLUMN)]
     folded = "; ".join(f"{each.summary} ({each.check})" for each in illness.consequences)
     mended = f"rmqsetup doctor --fix={cause.check}" if cause.fix else ""
     rows = (
@@ -93,10 +93,6 @@ def _illness(illness: Illness, terminal: Terminal) -> str:
         if text:
             lines.append(wrapped(text, terminal.width, first=f"{' ' * _COLUMN}{name:<9}", rest=column))
     return "\n".join(lines)
-
-
-def _plain_head(cause: Diagnosis) -> str:
-    return f"{cause.severity.value:<{_COLUMN}}{cause.check}  {cause.summary}"
 
 
 def _sum(found: Examination) -> str:

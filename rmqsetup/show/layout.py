@@ -22,16 +22,27 @@ def pairs(rows: tuple[tuple[str, str], ...], width: int, *, indent: str = INDENT
 
 
 def wrapped(text: str, width: int, *, first: str = "", rest: str = "") -> str:
-    """Return text broken between words to a width; a line of its own stays one, a long word is not cut."""
-    import textwrap
+    """Return text broken between words to a width; a line of its own stays one, a long word is not cut.
 
-    lines = []
+    Colours take no room.
+    """
+    lines: list[str] = []
     for number, line in enumerate(text.splitlines() or [""]):
-        start = rest if number else first
-        lines += textwrap.wrap(
-            line, width, initial_indent=start, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-        ) or [start.rstrip()]
+        lines += _broken(line, width, rest if number else first, rest)
     return "\n".join(lines)
+
+
+def _broken(line: str, width: int, first: str, rest: str) -> list[str]:
+    """Return one line in pieces that are no wider than `width`, each as full as it can be."""
+    start, *words = line.split(" ")
+    lines = [first + start]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if cells(_COLOUR.sub("", longer)) <= width:
+            lines[-1] = longer
+        elif word:
+            lines.append(rest + word)
+    return [each.rstrip() for each in lines]
 
 
 def columns(rows: tuple[tuple[str, ...], ...], *, indent: str = INDENT) -> str:
