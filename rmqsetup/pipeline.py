@@ -81,7 +81,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host, plan, since=_clock(host) - (time.monotonic() - began))
+        tell_why(report.error, host, (*layouts(plan), SYSTEM)[0], seconds=time.monotonic() - began)
     return report
 
 
@@ -126,11 +126,9 @@ def undoing(name: str = "", *, state: Path = STATE) -> tuple[Plan, tuple[str, ..
 def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, ...]]:
     """Return the plan that takes back everything rmqsetup did here, and the receipts that are undone by it.
 
-    With `purge` the data directories go as well. Raises `UsageError` when rmqsetup did nothing here.
+    With `purge` the data directories go as well.
     """
     chosen = standing(read_all(state))
-    if not chosen:
-        raise UsageError("rmqsetup has changed nothing on this machine that it could take back")
     plan = undo(tuple(step for receipt in chosen for step in receipt.inverses), "uninstall")
     if purge:
         steps = (_without_keeping(step) for step in plan.steps)
@@ -147,14 +145,13 @@ def layouts(plan: Plan) -> tuple[Layout, ...]:
     return tuple(dict.fromkeys((*archives, *(of_brew(prefix, home="") for prefix in named if prefix))))
 
 
-def _tell_why(error: RmqsetupError, host: Host, plan: Plan, *, since: float) -> None:
-    """Add to an error what a node that would not start has said `since` the run began, and what mends that."""
+def tell_why(error: RmqsetupError, host: Host, layout: Layout, *, seconds: float) -> None:
+    """Add to an error what a node that would not start has said in the last `seconds`, and what mends that."""
     from rmqsetup.probes.address import find_address
     from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
-    layout = (*layouts(plan), SYSTEM)[0]
-    words = last_words(host, find_address(host, layout), since=since)
+    words = last_words(host, find_address(host, layout), since=_clock(host) - seconds)
     error.cause = "\n".join(filter(None, (error.cause, *words)))
     error.hint = remedy(host, words, layout) or error.hint
 
