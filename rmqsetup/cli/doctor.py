@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Look for what is wrong with the broker and its machine, causes first, each with what mends it.
+    """Look for what is wrong with the broker and its machine.
 
-    Changes nothing without --fix, and works as any user, with the node down, and without RabbitMQ. Exit code 0 when
-    there is nothing to report, 10 when there is, in every form of output. `doctor explain ID` tells what a finding
-    means.
+    Tells causes first, each with what mends it. Changes nothing without --fix, and works as any user, with the node
+    down, and without RabbitMQ. Exit code 0 when there is nothing to report, 10 when there is, in every form of output.
+    `doctor explain ID` tells what a finding means.
     """
     from rmqsetup.doctor import chosen
 
@@ -72,8 +72,11 @@ def _explained(session: Session) -> Answer:
     from rmqsetup.show.answer import Answer
 
     word, *names = session.words.about
-    if word != "explain" or not names:
-        raise UsageError(f"doctor does not know what {word} is", hint="rmqsetup doctor explain RMQ-001")
+    if word != "explain":
+        typed = f"--fix={word}" if session.words.fix else f"explain {word}"
+        raise UsageError(f"rmqsetup doctor takes no {word!r}", hint=f"did you mean rmqsetup doctor {typed}?")
+    if not names:
+        raise UsageError("which finding is to be explained?", hint="rmqsetup doctor explain RMQ-001")
     checks = tuple(map(check_named, names))
     return Answer(
         "doctor",
@@ -90,7 +93,7 @@ def _listed(session: Session) -> Answer:
     checks = chosen(session.words.only, session.words.skip)
     return Answer(
         "doctor",
-        lambda: screen.listing(checks),
+        lambda: screen.listing(checks, session.terminal),
         lambda: {"checks": [screen.check_data(check) for check in checks]},
     )
 
@@ -98,8 +101,9 @@ def _listed(session: Session) -> Answer:
 def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     """Look, show what would mend it, ask, carry it out with a journal, and look again."""
     from rmqsetup.cli.changing import agreed, carried_out
-    from rmqsetup.doctor import curable, cure
+    from rmqsetup.doctor import curable, cure, hindrances, without_starts
     from rmqsetup.plan import preview
+    from rmqsetup.show import doctor as screen
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
 
@@ -107,7 +111,9 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     with session.terminal.meanwhile("Looking at this machine …"):
         _, found = _examined(session, checks)
         mended = curable(found, session.words.fix)
-        seen = preview(cure(mended), session.host)
+        left = hindrances(found, mended) if mended else ()
+        plan = cure(mended)
+        seen = preview(without_starts(plan) if left else plan, session.host)
     lasting = tuple(each for each in mended if each.lasting)
     if not seen.changes:
         if not found.ok:
@@ -118,6 +124,8 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
         return _answer(session, found)
     for each in lasting:
         session.terminal.say(f"cannot be undone: mending {each.check}, {each.summary}\n")
+    for each in left:
+        session.terminal.say(screen.left_out(each, session.terminal))
     agreed(session, seen)
     report = carried_out(session, seen.plan)
     session.changing = False

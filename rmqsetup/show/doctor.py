@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rmqsetup.finding import Severity
-from rmqsetup.show.layout import columns, seconds, wrapped
+from rmqsetup.show.layout import seconds, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.checks import Check, Diagnosis
@@ -25,6 +25,12 @@ def screen(found: Examination, terminal: Terminal, *, root: bool) -> str:
     return "\n\n".join((*parts, _sum(found)))
 
 
+def left_out(cause: Diagnosis, terminal: Terminal) -> str:
+    """Say of a finding that is not mended that the broker is not started because of it."""
+    words = f"{cause.check} is not mended, and keeps the broker down, so it is not started: {cause.summary}"
+    return wrapped(f"{words}\n", terminal.width, rest="  ")
+
+
 def data(found: Examination) -> object:
     """Return the findings as data, consequences below their causes."""
     return {
@@ -41,10 +47,12 @@ def ci(found: Examination, form: str) -> str:
     return _junit(found) if form == "junit" else _github(found)
 
 
-def listing(checks: tuple[Check, ...]) -> str:
-    """Return the checks in columns."""
-    return columns(
-        tuple((check.id, check.group, check.title) for check in sorted(checks, key=lambda c: c.id)), indent=""
+def listing(checks: tuple[Check, ...], terminal: Terminal) -> str:
+    """Return the checks in columns: id, group, title."""
+    wide = max((len(check.group) for check in checks), default=0)
+    rows = sorted((check.id, f"{check.group:<{wide}}  {check.title}") for check in checks)
+    return "\n".join(
+        wrapped(text, terminal.width, first=f"{name}  ", rest=" " * (len(name) + wide + 4)) for name, text in rows
     )
 
 
