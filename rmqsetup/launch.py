@@ -70,14 +70,23 @@ def find(host: Host, layout: Layout, *, home: str) -> Launch:
     Raises `UsageError` where RabbitMQ is not installed.
     """
     if not layout.prefix:
-        return Launch(_there(host, LAUNCHERS), HOME, user=USER, env=VARIABLES)
-    program = _there(host, (layout.program("rabbitmq-server"),))
+        return Launch(_there(host, _programs(layout)), HOME, user=USER, env=VARIABLES)
+    program = _there(host, _programs(layout))
     if layout.manager == "brew":
         env = (SUPERVISED, brew.settings(layout.prefix))
         manager = "brew" if cellar.has_session(host) else "detached"
         return Launch(program, layout.prefix, manager, layout.service, env=env)
     manager, service = _looked_after(host, program, home)
     return Launch(program, layout.prefix, manager, service or layout.prefix)
+
+
+def is_installed(host: Host, layout: Layout) -> bool:
+    """Tell whether there is a RabbitMQ to start."""
+    return any(host.read(path) is not None for path in _programs(layout))
+
+
+def _programs(layout: Layout) -> tuple[str, ...]:
+    return (layout.program("rabbitmq-server"),) if layout.prefix else LAUNCHERS
 
 
 def _there(host: Host, programs: tuple[str, ...]) -> str:

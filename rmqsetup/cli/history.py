@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """List what rmqsetup did on this machine: when, what for, how it ended, what it changed."""
+    """List what rmqsetup did on this machine.
+
+    When, what for, how it ended, what it changed, and whether that was taken back since.
+    """
     from rmqsetup.receipt import read_all, standing
     from rmqsetup.show import history as screen
     from rmqsetup.show.answer import Answer

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Show RabbitMQ's series with the Erlang they need, and what each source offers on this machine.
+    """Show RabbitMQ's series, their Erlang, and what is offered here.
 
     Asks the sources over the network; one that does not answer says so, and the rest still shows. What
     `rmqsetup install` would take is marked.

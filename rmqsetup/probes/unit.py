@@ -94,9 +94,11 @@ class UnitState:
     @property
     def words(self) -> str:
         """The state in a line."""
-        ended = f", {self.result}, exit code {self.exit_code}" if self.result not in ("success", "") else ""
-        again = f", restarted {self.restarts} times" if self.restarts else ""
-        return f"{NAME}: {self.active} ({self.sub}){ended}{again}"
+        state = self.active if self.sub == self.active else f"{self.active} ({self.sub})"
+        ended = "" if self.result in ("success", "", "exit-code") else f", {self.result}"
+        code = f", exit code {self.exit_code}" if self.result not in ("success", "") else ""
+        again = f", restarted {self.restarts} time{'s' if self.restarts > 1 else ''}" if self.restarts else ""
+        return f"{NAME}: {state}{ended}{code}{again}"
 
     @property
     def meaning(self) -> str:

@@ -68,7 +68,8 @@ class Systemd:
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say which service would not do what, and where its own words are."""
         hint = f"see what it said with: journalctl -u {name} -n 50, and /var/log/rabbitmq"
-        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
+        said = (line for line in result.tail().splitlines() if not line.startswith('See "systemctl status'))
+        return BrokerNotReadyError(f"{result.command} failed", cause="\n".join(said), hint=hint)
 
 
 def _seconds(stamp: str) -> float:

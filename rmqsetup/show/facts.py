@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rmqsetup.detect import Facts, InstalledPackage
     from rmqsetup.show.terminal import Terminal
 
-_PRIVILEGES = {"root": "root", "sudo": "a user with sudo", "none": "a user without sudo"}
+_PRIVILEGES = {"root": "root", "sudo": "a user, and there is sudo", "none": "a user, without sudo"}
 
 
 def screen(facts: Facts, terminal: Terminal) -> str:

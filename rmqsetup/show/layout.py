@@ -38,7 +38,7 @@ def _broken(line: str, width: int, first: str, rest: str) -> list[str]:
     lines = [first + start]
     for word in words:
         longer = f"{lines[-1]} {word}"
-        if cells(_COLOUR.sub("", longer)) <= width:
+        if cells(longer) <= width:
             lines[-1] = longer
         elif word:
             lines.append(rest + word)
@@ -99,16 +99,17 @@ def harmless(text: str) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many columns a text without colours takes: wide characters take two, combining ones none."""
+    """Return how many columns a text takes: wide characters take two, combining ones and colours none."""
     from unicodedata import combining, east_asian_width
 
-    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+    plain = _COLOUR.sub("", text)
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in plain)
 
 
 def cut(text: str, width: int) -> str:
     """Return a line, colours and all, that is no wider than `width`; what was too long ends with an ellipsis."""
     parts = _COLOUR.split(text)
-    if cells("".join(parts[::2])) <= width:
+    if cells(text) <= width:
         return text
     left, kept = width - 1, ""
     for index, part in enumerate(parts):
