@@ -1,16 +1,18 @@
 #!/bin/sh
 # Put rmqsetup on this machine, from this checkout, and run `rmqsetup install`.
 #
-#   ./install.sh [OPTIONS]     set the tool up, then run `rmqsetup install OPTIONS`
+#   ./install.sh [OPTIONS]     set the tool up, then `rmqsetup install OPTIONS`
 #   ./install.sh --no-run      only set the tool up
 #   ./install.sh --uninstall   remove the tool (never a broker it installed)
-#   ./install.sh --python      print the path of a fit Python, installing one if there is none
-#   ./install.sh --help        show this; once set up, `rmqsetup install --help` shows the OPTIONS
+#   ./install.sh --python      print the path of a fit Python, or install one
+#   ./install.sh --help        show this; for OPTIONS: `rmqsetup install --help`
 #
-# What it changes: where there is no Python >= 3.10 that can make environments, it installs one with
-# the machine's package manager. The tool goes into an environment of its own, in /opt/rmqsetup (root)
-# or ${XDG_DATA_HOME:-~/.local/share}/rmqsetup (others), with a link in /usr/local/bin or ~/.local/bin.
-# Nothing else; a second run finds it all in place. Everything it says goes to standard error.
+# What it changes: where there is no Python >= 3.10 that can make environments,
+# it installs one with the machine's package manager. The tool goes into an
+# environment of its own, in /opt/rmqsetup for root,
+# ${XDG_DATA_HOME:-~/.local/share}/rmqsetup for others, with a link in
+# /usr/local/bin or ~/.local/bin. Nothing else; a second run finds it all in
+# place. Everything it says goes to standard error.
 
 set -eu
 umask 022 # the tool is for every user, also where root's files are private

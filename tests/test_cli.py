@@ -619,6 +619,12 @@ def test_help(name):
     assert "..." not in done.stdout.partition("Commands:")[2], "what a command is for is said in full"
 
 
+def test_the_help_of_the_installer_fits_a_narrow_terminal():
+    done = subprocess.run(("sh", str(ROOT / "install.sh"), "--help"), capture_output=True, text=True, check=True)
+    assert "--uninstall" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 78
+
+
 def test_no_words_show_the_help():
     assert shell().stdout == shell("--help").stdout
 

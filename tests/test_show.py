@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from lab.system import until
 from pretending import MACHINES
 from probing import FAULTS, VERSIONS, RecordedNode, record
 from screens import stored
@@ -203,6 +204,19 @@ def test_a_receipt_that_never_ended_is_told():
     assert "not finished" in text
     assert "service rabbitmq-server" in text
     assert history.data((begun,), ())[0]["status"] == "not finished"
+
+
+def test_what_takes_long_shows_that_it_goes_on_and_leaves_nothing():
+    err = io.StringIO()
+    here = Terminal(io.StringIO(), err, live=True)
+    with here.meanwhile("Looking …"):
+        here.interject("found it")
+        assert until(lambda: "Looking … 1 s" in err.getvalue(), 10)
+    assert err.getvalue().startswith("Looking …\r\x1b[Kfound it\n")
+    assert err.getvalue().endswith("\r\x1b[K")
+    with here._replace(quiet=True, err=(silent := io.StringIO())).meanwhile("Looking …"):
+        pass
+    assert silent.getvalue() == ""
 
 
 def test_colours_and_wide_letters_are_counted_as_they_are_seen():

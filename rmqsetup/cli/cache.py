@@ -50,7 +50,9 @@ def _export(session: Session, file: Path) -> Answer:
     from rmqsetup.show import broker as screen
     from rmqsetup.show.answer import Answer
 
-    digest, rabbitmq, erlang = supplier.export(session.origin(), file, told=session.terminal.say)
+    terminal = session.terminal
+    with terminal.meanwhile("Writing the bundle …"):
+        digest, rabbitmq, erlang = supplier.export(session.origin(), file, told=terminal.interject)
     return Answer(
         "cache",
         lambda: screen.exported(file, digest, rabbitmq, erlang),

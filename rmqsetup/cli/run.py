@@ -95,7 +95,9 @@ def _binaries(session: Session) -> Binaries:
     from rmqsetup.broker import supplier
 
     wanted = _request(session).rabbitmq  # of the recipe, where no option says another
-    return supplier.provide(replace(session.origin(), wanted=wanted), told=session.terminal.say)
+    terminal = session.terminal
+    with terminal.meanwhile("Looking for its programs …"):
+        return supplier.provide(replace(session.origin(), wanted=wanted), told=terminal.interject)
 
 
 def _request(session: Session) -> Request:

@@ -21,7 +21,8 @@ def run(session: Session) -> Answer:
     from rmqsetup.versions import offered
 
     request = Request(source="archive") if session.words.source == "archive" else session.request()
-    found = offered(session.host, request)
+    with session.terminal.meanwhile("Asking the sources …"):
+        found = offered(session.host, request)
     return Answer(
         "versions",
         lambda: screen.screen(found, session.terminal, explain=session.words.explain),
