@@ -7,12 +7,12 @@
 #   ./install.sh --python      print the path of a fit Python, or install one
 #   ./install.sh --help        show this; for OPTIONS: `rmqsetup install --help`
 #
-# What it changes: where there is no Python >= 3.10 that can make environments,
-# it installs one with the machine's package manager. The tool goes into an
-# environment of its own, in /opt/rmqsetup for root,
-# ${XDG_DATA_HOME:-~/.local/share}/rmqsetup for others, with a link in
-# /usr/local/bin or ~/.local/bin. Nothing else; a second run finds it all in
-# place. Everything it says goes to standard error.
+# What it changes: where no Python >= 3.10 can make environments, it installs
+# one with the machine's package manager. The tool goes into an environment of
+# its own, in /opt/rmqsetup (without root:
+# ${XDG_DATA_HOME:-~/.local/share}/rmqsetup), with a link in /usr/local/bin
+# (~/.local/bin). Nothing else; a second run finds it in place. It speaks on
+# standard error.
 
 set -eu
 umask 022 # the tool is for every user, also where root's files are private
@@ -53,13 +53,12 @@ set_up() {
 }
 
 remove() {
-    say "This removes the tool alone. A broker it installed stays: to remove that, type 'rmqsetup uninstall' first."
     [ -d "$place" ] || ours || { say "There is no rmqsetup in $place: nothing to remove." && return; }
     left=$(packages)
     ! ours || rm -f "$link"
     rm -rf "$place"
-    say "Removed $place and $link."
-    [ -z "$left" ] || say "Installed for it, and still there: $left. To remove them: apt-get remove --auto-remove $left"
+    say "Removed $place and $link. A broker it installed stays: rmqsetup, set up again, uninstalls it."
+    [ -z "$left" ] || say "Installed for it, and still there: $left." "To remove them: apt-get remove --auto-remove $left"
 }
 
 # ---- Python
@@ -165,7 +164,7 @@ make_folder() { cause=$(mkdir -p "$1" 2>&1 && [ -w "$1" ]) || stop "$1 cannot be
 # ---- words, log, end
 
 has() { command -v "$1" >/dev/null; }
-say() { printf '%s\n' "$*" >&2; }
+say() { printf '%s\n' "$@" >&2; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 open_log() { [ -n "$log" ] || log=$(mktemp "${TMPDIR:-/tmp}/rmqsetup-install.XXXXXX"); }
 forget_log() { [ -z "$log" ] || rm -f "$log"; }

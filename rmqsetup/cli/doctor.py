@@ -37,7 +37,7 @@ def run(session: Session) -> Answer:
         from rmqsetup.bundle import write
 
         write(words.bundle, scene, found)
-        session.terminal.say(f"written: {words.bundle}")
+        session.terminal.say(f"Written: {words.bundle}")
     return _answer(session, found)
 
 
@@ -118,12 +118,12 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     if not seen.changes:
         if not found.ok:
             rest = any(each.fix for each in found.findings)
-            told = "nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID" if rest else ""
-            told = told or "nothing of this can be mended without you; the findings say what to type"
+            told = "Nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID." if rest else ""
+            told = told or "Nothing of this can be mended without you; the findings say what to type."
             session.terminal.say(f"{told}\n")
         return _answer(session, found)
     for each in lasting:
-        session.terminal.say(f"cannot be undone: mending {each.check}, {each.summary}\n")
+        session.terminal.say(f"Cannot be undone: mending {each.check}, {each.summary}.\n")
     for each in left:
         session.terminal.say(screen.left_out(each, session.terminal))
     agreed(session, seen)
@@ -133,6 +133,6 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
         return Answer("doctor", status="failed", error=ending.explained(report))
     with session.terminal.meanwhile("Looking again …"):
         _, after = _examined(session, checks)
-    done = "mended, for good" if len(lasting) == len(mended) else "mended; rmqsetup undo takes it back"
+    done = "Mended, for good." if len(lasting) == len(mended) else "Mended; rmqsetup undo takes it back."
     session.terminal.say(done)
     return _answer(session, after)

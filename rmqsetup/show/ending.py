@@ -49,7 +49,7 @@ def unchanged(plan: Plan, found: Verification | None, terminal: Terminal) -> str
     if found and not found.ok:
         return ""
     seen = _seen(found)
-    return wrapped(f"Nothing to do: {_pair(plan)} is as wished{f', {seen}' if seen else ''}.", terminal.width)
+    return wrapped(f"Nothing to do: {_pair(plan, found)} is as wished{f', {seen}' if seen else ''}.", terminal.width)
 
 
 def taken_back(report: Report, left: Remains, terminal: Terminal) -> str:
@@ -131,7 +131,7 @@ def _report(report: Report) -> dict[str, object]:
 
 
 def _headline(plan: Plan, found: Verification | None) -> str:
-    pair = _pair(plan)
+    pair = _pair(plan, found)
     told = f"; {_seen(found)}" if _seen(found) else "; it was not verified" if _started(plan) else ", and not started"
     return f"{pair} is installed{told}."
 
@@ -140,9 +140,12 @@ def _started(plan: Plan) -> bool:
     return plan.request is None or plan.request.start
 
 
-def _pair(plan: Plan) -> str:
-    found = plan.resolution
-    return f"RabbitMQ {found.rabbitmq} on Erlang {found.erlang}" if found else "RabbitMQ"
+def _pair(plan: Plan, found: Verification | None) -> str:
+    """Say what runs, as the node itself says it where it was asked: a plan may know no more than the series."""
+    its, status = plan.resolution, found.status if found else None
+    if not its:
+        return "RabbitMQ"
+    return f"RabbitMQ {status.version if status else its.rabbitmq} on Erlang {status.erlang if status else its.erlang}"
 
 
 def _seen(found: Verification | None) -> str:
