@@ -11,8 +11,7 @@
 # one with the machine's package manager. The tool goes into an environment of
 # its own, in /opt/rmqsetup (without root:
 # ${XDG_DATA_HOME:-~/.local/share}/rmqsetup), with a link in /usr/local/bin
-# (~/.local/bin). Nothing else; a second run finds it in place. It speaks on
-# standard error.
+# (~/.local/bin). Nothing else; a second run finds it in place.
 
 set -eu
 umask 022 # the tool is for every user, also where root's files are private
