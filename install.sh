@@ -124,7 +124,7 @@ build() {
     rm -rf "$environment"
     building=$environment
     quietly "Python could not make an environment." "$python" -I -m venv "$environment"
-    quietly "pip could not install rmqsetup." "$environment/bin/python" -I -m pip install \
+    quietly "pip could not install rmqsetup. It needs its index: network, https_proxy, PIP_INDEX_URL?" "$environment/bin/python" -I -m pip install \
         --no-cache-dir --disable-pip-version-check --no-input --progress-bar off "$checkout"
     quietly "rmqsetup does not start." "$environment/bin/rmqsetup" --version
     : >"$environment/complete"

@@ -253,7 +253,7 @@ def _service(climb: _Climb) -> tuple[str, ...]:
 
 def _node(climb: _Climb) -> tuple[str, ...]:
     status = climb.status = _booted(climb)
-    seen = (f"{status.name} runs RabbitMQ {status.version} on Erlang {status.erlang}, asked by {status.way.value}",)
+    seen = (f"RabbitMQ {status.version} on Erlang {status.erlang}, {status.name}, asked by {status.way.value}",)
     if status.state is NodeState.BOOTING:
         raise RungError("the node is still booting", hint="wait longer with --wait", evidence=seen)
     if status.state is NodeState.STOPPED:

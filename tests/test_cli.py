@@ -379,6 +379,16 @@ def test_history_and_undo(desk):
     assert desk.type("undo nothing-of-that-name --yes") == 2
 
 
+def test_history_that_only_root_may_read_says_what_to_type(desk, monkeypatch):
+    def refuse(_state):
+        raise UsageError("for root only", hint="with sudo")
+
+    monkeypatch.setattr("rmqsetup.receipt.read_all", refuse)
+    monkeypatch.setattr(sys, "argv", ["/srv/bin/rmqsetup"])
+    assert desk.type("history") == 2
+    assert "sudo /srv/bin/rmqsetup history" in desk.err
+
+
 def test_uninstall_keeps_the_data_and_says_where(desk):
     desk.type(f"{INSTALL} --yes")
     assert desk.type("uninstall", answers="y\n") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -217,6 +218,17 @@ def test_what_takes_long_shows_that_it_goes_on_and_leaves_nothing():
     with here._replace(quiet=True, err=(silent := io.StringIO())).meanwhile("Looking …"):
         pass
     assert silent.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("pretty", "release", "said"),
+    [("Debian GNU/Linux 13 (trixie)", "13.8", "(trixie) 13.8"), ("Debian forky/sid", "forky/sid", "Debian forky/sid")],
+)
+def test_a_release_is_said_once(pretty, release, said):
+    found = detect(ReplayHost(MACHINES / "debian-13"))
+    found = replace(found, os=replace(found.os, pretty=pretty, debian_version=release))
+    assert re.search(rf"^system +.*{re.escape(said)}$", facts.screen(found, terminal()), re.MULTILINE)
+    assert facts.screen(found, terminal()).count(release) == 1
 
 
 def test_colours_and_wide_letters_are_counted_as_they_are_seen():
