@@ -23,10 +23,11 @@ from rmqsetup.managers.sources import ConfiguredSource, Sources, sources
 from rmqsetup.plan import Plan, undo
 from rmqsetup.prefix import CURRENT, Place, User, candidates
 from rmqsetup.prefix import build as build_below
-from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
+from rmqsetup.receipt import Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Answer, Ask, Resolution, Source
 from rmqsetup.resolve import resolve
+from rmqsetup.standing import STATE
 from rmqsetup.steps import Step
 from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
@@ -160,12 +161,6 @@ def _clock(host: Host) -> float:
     """Return the time of a host in seconds since the epoch: its logs go by its own clock, which need not be ours."""
     told = host.run(Command(("date", "+%s"), timeout=10)).stdout.strip()
     return float(told) if told.isascii() and told.isdigit() else time.time()
-
-
-def prefix_in_use(state: Path) -> str:
-    """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
-    entries = [entry.step for receipt in standing(_readable(state)) for entry in receipt.entries]
-    return next((step.prefix for step in reversed(entries) if isinstance(step, Archive)), "")
 
 
 def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:

@@ -18,11 +18,9 @@ from typing import Any
 
 from rmqsetup import __version__
 from rmqsetup.errors import ConflictError, ManagerError, UsageError
+from rmqsetup.standing import STATE
 from rmqsetup.steps import SCHEMA, Step
 from rmqsetup.steps.file import File, sha256
-
-STATE = Path("/var/lib/rmqsetup")
-"""Where receipts are, for root to read: they name every file that was replaced."""
 
 DONE, FAILED, ROLLED_BACK = "done", "failed", "rolled back"
 """How a run ended; a run that was killed has no such word."""

@@ -14,7 +14,7 @@ import pytest
 from signer import key, signer
 from tarballs import folder, member, release, tarball
 
-from rmqsetup import archives, catalog, pipeline, receipt, releases
+from rmqsetup import archives, catalog, pipeline, receipt, releases, standing
 from rmqsetup.archived import Archived
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import Init, Privilege, detect
@@ -368,4 +368,4 @@ def test_folders_that_a_killed_unpacking_made_are_ours(tmp_path):
     step = Archive(PREFIX, (Tree("rabbitmq_server-4.2.9", "ab" * 32),), directories=(PREFIX,))
     receipt.Journal("install", state=tmp_path).before(step, step.bare())
     assert pipeline.ours(receipt.read_all(tmp_path)).directories == (PREFIX,)
-    assert pipeline.prefix_in_use(tmp_path) == PREFIX
+    assert standing.prefix(tmp_path) == PREFIX

@@ -78,7 +78,7 @@ class Environment:
 
 def parse_environment(text: str) -> Environment:
     """Read the settings that place a node from `rabbitmq-env.conf`; the last of each counts."""
-    found = {key: _unquoted(value) for key, value in _SETTING.findall(text)}
+    found = {key: unquoted(value) for key, value in _SETTING.findall(text)}
     port = found.get("ERL_EPMD_PORT", "")
     return Environment(
         found.get("NODENAME", ""),
@@ -116,7 +116,8 @@ def _text(host: Host, path: str) -> str:
     return file.text if file else ""
 
 
-def _unquoted(value: str) -> str:
+def unquoted(value: str) -> str:
+    """Return what a shell makes of the value of an assignment."""
     try:
         words = shlex.split(value, comments=True)
     except ValueError:
