@@ -232,3 +232,9 @@ def look(host: Host, question: Look) -> Answer:
     if isinstance(question, Read):
         return host.read(question.path)
     return host.peek(question.path) if isinstance(question, Peek) else host.run(question)
+
+
+def text_of(host: Host, path: str) -> str:
+    """Return the text of a file, empty where there is none, or none that we may read."""
+    file = host.read(path)
+    return file.text if file else ""

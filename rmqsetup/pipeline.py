@@ -16,7 +16,7 @@ from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
 from rmqsetup.detect import Facts, detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
-from rmqsetup.host import Command, Host
+from rmqsetup.host import Command, Host, text_of
 from rmqsetup.managers import apt_trust
 from rmqsetup.managers.layout import SYSTEM, Layout, of_archive, of_brew
 from rmqsetup.managers.sources import ConfiguredSource, Sources, sources
@@ -53,8 +53,7 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     resolution = resolve(facts, request, load(), ask(host))
     keeps = resolution.source == "installed" or resolution.layout.prefix
     retired = () if keeps else _retired(host, facts, resolution)
-    settings = host.read(resolution.layout.settings)
-    left = replace(ours(_readable(state)), settings=settings.text if settings else "")
+    left = replace(ours(_readable(state)), settings=text_of(host, resolution.layout.settings))
     return build(resolution, facts, request, ours=left, retired=retired)
 
 
@@ -174,8 +173,7 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
         resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
     name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
     user = User(name, group, home)
-    settings = host.read(resolution.layout.settings)
-    left = replace(left, settings=settings.text if settings else "")
+    left = replace(left, settings=text_of(host, resolution.layout.settings))
     there = (path for path in candidates(resolution.layout, user) if host.peek(path))
     folders = tuple(path for path in there if path not in left.directories)
     return build_below(resolution, facts, request, ours=left, place=Place(user, folders))
