@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
@@ -657,8 +656,7 @@ def test_completion(words, offered):
 
 def test_every_command_has_its_module_and_its_words():
     for found in COMMANDS:
-        assert callable(importlib.import_module(f"rmqsetup.cli.{found.name}").run)
-        assert app.about(found)
+        assert app.about(found).endswith("."), "the docstring of `run` in the module of its name"
         assert {option.field for option in found.options} <= set(Words._fields)
         flags = [flag for option in found.options for flag in option.flags]
         assert len(flags) == len(set(flags))

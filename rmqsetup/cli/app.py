@@ -16,9 +16,6 @@ from rmqsetup.cli.options import COMMANDS, RECIPES, command, module
 from rmqsetup.cli.words import Command, Option, Words
 from rmqsetup.errors import UsageError
 
-COMPLETION = "_RMQSETUP_COMPLETE"
-"""The variable by which a shell asks for completion."""
-
 _ABOUT = """\
 One command from a fresh machine to a verified RabbitMQ broker.
 
