@@ -17,12 +17,12 @@ from rmqsetup.facts import Facts, Privilege
 from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
-from rmqsetup.managers.layout import of_archive
+from rmqsetup.managers.layout import ERLANG, of_archive
 from rmqsetup.managers.sources import find
 from rmqsetup.recipe import Request
 from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
-from rmqsetup.resolve import ERLANG, place
+from rmqsetup.resolve import place
 from rmqsetup.version import upstream
 
 _AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"

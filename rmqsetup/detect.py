@@ -12,26 +12,13 @@ from dataclasses import replace
 from rmqsetup import cellar, macos, rpmbase
 from rmqsetup.catalog import leftovers, placing
 from rmqsetup.catalog.rows import OsRelease, Placement
-from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
+from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, LegacyKey, Privilege, Stray
 from rmqsetup.host import Command, Host, text_of
 from rmqsetup.macos import Mac
 from rmqsetup.managers import State, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import Policy
 from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import ConfiguredSource, find
-
-__all__ = [
-    "Candidate",
-    "Facts",
-    "Homebrew",
-    "Init",
-    "InstalledPackage",
-    "Keg",
-    "LegacyKey",
-    "Privilege",
-    "Stray",
-    "detect",
-]
 
 _MANAGERS = (
     ("apt", ("apt-get", "dpkg")),

@@ -14,8 +14,9 @@ from pathlib import Path
 from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
+from rmqsetup.facts import Facts
 from rmqsetup.host import Command, Host, text_of
 from rmqsetup.managers import apt_trust
 from rmqsetup.managers.layout import SYSTEM, Layout, of_archive, of_brew

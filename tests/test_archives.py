@@ -17,8 +17,9 @@ from tarballs import folder, member, release, tarball
 from rmqsetup import archives, catalog, pipeline, receipt, releases, standing
 from rmqsetup.archived import Archived
 from rmqsetup.codec import from_data, to_data
-from rmqsetup.detect import Init, Privilege, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
+from rmqsetup.facts import Init, Privilege
 from rmqsetup.host import Command, Kind, Result, Standing
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers.layout import of_archive

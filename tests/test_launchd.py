@@ -13,8 +13,9 @@ import pytest
 
 from rmqsetup.archived import Archived
 from rmqsetup.archives import refuse_service, row
-from rmqsetup.detect import Init, Privilege, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import UnsupportedError
+from rmqsetup.facts import Init, Privilege
 from rmqsetup.host import Command
 from rmqsetup.hosts.local import LocalHost
 from rmqsetup.hosts.replay import ReplayHost

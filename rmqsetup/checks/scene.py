@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from rmqsetup.checks import settings
 from rmqsetup.checks.settings import Setting
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
+from rmqsetup.facts import Facts
 from rmqsetup.host import Command, FileState, Host, Result
 from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rmqsetup.show.layout import pairs, size
 
 if TYPE_CHECKING:
-    from rmqsetup.detect import Facts, InstalledPackage
+    from rmqsetup.facts import Facts, InstalledPackage
     from rmqsetup.show.terminal import Terminal
 
 _PRIVILEGES = {"root": "root", "sudo": "a user, and there is sudo", "none": "a user, without sudo"}
