@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rmqsetup.errors import SOMETHING_TO_DO, UsageError
 
 if TYPE_CHECKING:
-    from rmqsetup.checks import Check
+    from rmqsetup.checks import Check, Diagnosis
     from rmqsetup.checks.scene import Scene
     from rmqsetup.cli.session import Session
     from rmqsetup.doctor import Examination
@@ -103,7 +103,6 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     from rmqsetup.cli.changing import agreed, carried_out
     from rmqsetup.doctor import curable, cure, hindrances, without_starts
     from rmqsetup.plan import preview
-    from rmqsetup.show import doctor as screen
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
 
@@ -111,21 +110,12 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     with session.terminal.meanwhile("Looking at this machine …"):
         _, found = _examined(session, checks)
         mended = curable(found, session.words.fix)
-        left = hindrances(found, mended) if mended else ()
-        plan = cure(mended)
-        seen = preview(without_starts(plan) if left else plan, session.host)
-    lasting = tuple(each for each in mended if each.lasting)
+        hindering = hindrances(found, mended) if mended else ()
+        seen = preview(without_starts(cure(mended)) if hindering else cure(mended), session.host)
     if not seen.changes:
-        if not found.ok:
-            rest = any(each.fix for each in found.findings)
-            told = "Nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID." if rest else ""
-            told = told or "Nothing of this can be mended without you; the findings say what to type."
-            session.terminal.say(f"{told}\n")
-        return _answer(session, found)
-    for each in lasting:
-        session.terminal.say(f"Cannot be undone: mending {each.check}, {each.summary}.\n")
-    for each in left:
-        session.terminal.say(screen.left_out(each, session.terminal))
+        return _unmended(session, found)
+    lasting = tuple(each for each in mended if each.lasting)
+    _warn(session, lasting, hindering)
     agreed(session, seen)
     report = carried_out(session, seen.plan)
     session.changing = False
@@ -136,3 +126,23 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     done = "Mended, for good." if len(lasting) == len(mended) else "Mended; rmqsetup undo takes it back."
     session.terminal.say(done)
     return _answer(session, after)
+
+
+def _unmended(session: Session, found: Examination) -> Answer:
+    """Say why nothing is mended, and what was found."""
+    if not found.ok:
+        by_us = any(each.fix for each in found.findings)
+        unsafe = "Nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID.\n"
+        manual = "Nothing of this can be mended without you; the findings say what to type.\n"
+        session.terminal.say(unsafe if by_us else manual)
+    return _answer(session, found)
+
+
+def _warn(session: Session, lasting: tuple[Diagnosis, ...], hindering: tuple[Diagnosis, ...]) -> None:
+    """Say beforehand what cannot be taken back, and what keeps the broker down all the same."""
+    from rmqsetup.show import doctor as screen
+
+    for each in lasting:
+        session.terminal.say(f"Cannot be undone: mending {each.check}, {each.summary}.\n")
+    for each in hindering:
+        session.terminal.say(screen.left_out(each, session.terminal))
