@@ -217,12 +217,6 @@ def test_a_job_that_launchd_will_not_let_go_is_no_stop(mac):
     assert "still ending it" in Service("launchd-agent", NAME).explain(result).cause
 
 
-def test_its_last_words_are_in_the_files_that_it_names(mac):
-    carry_out(mac, Service("launchd-agent", NAME, None))
-    (mac.folder / "broker/log/std_error.log").write_text("BOOT FAILED\n")
-    assert "BOOT FAILED" in mac.run(service_manager("launchd-agent").log(NAME)).stdout
-
-
 @pytest.mark.parametrize("text", ["", "registered\nnow=1\n", "process x for y", "now=5\nprocess 1 for 99:99:99:99\n"])
 def test_what_is_no_answer_is_no_process(text):
     assert not service_manager("launchd-agent").parse(text).running

@@ -10,6 +10,7 @@ from enum import Enum
 
 from rmqsetup.host import Command, Host
 from rmqsetup.probes.wire import ProbeError
+from rmqsetup.services.systemd import seconds
 
 NAME = "rabbitmq-server"
 
@@ -83,13 +84,7 @@ class UnitState:
     @property
     def since(self) -> float:
         """When its process last began, in seconds since the epoch; 0 where that is not known."""
-        from datetime import datetime, timezone
-
-        try:
-            moment = datetime.strptime(self.started, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc)
-        except ValueError:
-            return 0.0
-        return moment.timestamp()
+        return seconds(self.started)
 
     @property
     def words(self) -> str:
