@@ -74,6 +74,11 @@ class FileState:
         """The content as text; what is not UTF-8 is replaced."""
         return (self.content or b"").decode(errors="replace")
 
+    @property
+    def rights(self) -> str:
+        """Whose it is and what others may do with it, in words: `owner root:root, mode 0644`."""
+        return f"owner {self.owner}:{self.group}, mode {self.mode:04o}"
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
