@@ -22,7 +22,9 @@ def test_from_the_distribution_to_a_message_and_back(boot, tool, base):
     assert before.differences(machine.snapshot()) == (), "a plan changes nothing"
     assert plan["data"]
 
-    done = envelope(machine, "install", "--source", "distro", "--recipe", "production", "--yes")
+    hardened = ("sh", "-c", "umask 077; exec rmqsetup install --source distro --recipe production --yes --output json")
+    done = json.loads(machine.run(*hardened, check=True).stdout)
+    assert machine.run("stat", "-c", "%a", "/etc/rabbitmq/conf.d").stdout == "755\n", "the node is another user"
     assert boots(machine) == 1, "the node boots once, already configured"
     healthy(machine)
     version = machine.run("rabbitmqctl", "-q", "version", check=True).stdout.strip()
