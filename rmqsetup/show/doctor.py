@@ -27,7 +27,7 @@ def screen(found: Examination, terminal: Terminal, *, root: bool) -> str:
 
 def left_out(cause: Diagnosis, terminal: Terminal) -> str:
     """Say of a finding that is not mended that the broker is not started because of it."""
-    words = f"{cause.check} is not mended, and keeps the broker down, so it is not started: {cause.summary}"
+    words = f"{cause.check} is not mended and keeps the broker from starting, so no start is tried: {cause.summary}"
     return f"{wrapped(words, terminal.width, rest='  ')}\n"
 
 
