@@ -1,16 +1,17 @@
 #!/bin/sh
 # Put rmqsetup on this machine, from this checkout, and run `rmqsetup install`.
 #
-#   ./install.sh [OPTIONS]     set the tool up, then run `rmqsetup install OPTIONS`
+#   ./install.sh [OPTIONS]     set the tool up, then `rmqsetup install OPTIONS`
 #   ./install.sh --no-run      only set the tool up
 #   ./install.sh --uninstall   remove the tool (never a broker it installed)
-#   ./install.sh --python      print the path of a fit Python, installing one if there is none
-#   ./install.sh --help        show this; once set up, `rmqsetup install --help` shows the OPTIONS
+#   ./install.sh --python      print the path of a fit Python, or install one
+#   ./install.sh --help        show this; for OPTIONS: `rmqsetup install --help`
 #
-# What it changes: where there is no Python >= 3.10 that can make environments, it installs one with
-# the machine's package manager. The tool goes into an environment of its own, in /opt/rmqsetup (root)
-# or ${XDG_DATA_HOME:-~/.local/share}/rmqsetup (others), with a link in /usr/local/bin or ~/.local/bin.
-# Nothing else; a second run finds it all in place. Everything it says goes to standard error.
+# What it changes: where no Python >= 3.10 can make environments, it installs
+# one with the machine's package manager. The tool goes into an environment of
+# its own, in /opt/rmqsetup (without root:
+# ${XDG_DATA_HOME:-~/.local/share}/rmqsetup), with a link in /usr/local/bin
+# (~/.local/bin). Nothing else; a second run finds it in place.
 
 set -eu
 umask 022 # the tool is for every user, also where root's files are private
@@ -51,13 +52,12 @@ set_up() {
 }
 
 remove() {
-    say "This removes the tool alone. A broker it installed stays: to remove that, type 'rmqsetup uninstall' first."
     [ -d "$place" ] || ours || { say "There is no rmqsetup in $place: nothing to remove." && return; }
     left=$(packages)
     ! ours || rm -f "$link"
     rm -rf "$place"
-    say "Removed $place and $link."
-    [ -z "$left" ] || say "Installed for it, and still there: $left. To remove them: apt-get remove --auto-remove $left"
+    say "Removed $place and $link. A broker it installed stays: rmqsetup, set up again, uninstalls it."
+    [ -z "$left" ] || say "Installed for it, and still there: $left." "To remove them: apt-get remove --auto-remove $left"
 }
 
 # ---- Python
@@ -124,7 +124,7 @@ build() {
     rm -rf "$environment"
     building=$environment
     quietly "Python could not make an environment." "$python" -I -m venv "$environment"
-    quietly "pip could not install rmqsetup." "$environment/bin/python" -I -m pip install \
+    quietly "pip could not install rmqsetup. It needs its index: network, https_proxy, PIP_INDEX_URL?" "$environment/bin/python" -I -m pip install \
         --no-cache-dir --disable-pip-version-check --no-input --progress-bar off "$checkout"
     quietly "rmqsetup does not start." "$environment/bin/rmqsetup" --version
     : >"$environment/complete"
@@ -163,7 +163,7 @@ make_folder() { cause=$(mkdir -p "$1" 2>&1 && [ -w "$1" ]) || stop "$1 cannot be
 # ---- words, log, end
 
 has() { command -v "$1" >/dev/null; }
-say() { printf '%s\n' "$*" >&2; }
+say() { printf '%s\n' "$@" >&2; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 open_log() { [ -n "$log" ] || log=$(mktemp "${TMPDIR:-/tmp}/rmqsetup-install.XXXXXX"); }
 forget_log() { [ -z "$log" ] || rm -f "$log"; }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rmqsetup.facts import Candidate, Homebrew, InstalledPackage, Keg
-from rmqsetup.host import Command, Host
+from rmqsetup.host import Command, Host, text_of
 from rmqsetup.macos import Mac
 from rmqsetup.managers import State
 from rmqsetup.managers.brew import ENVIRONMENT, Brew, is_erlang, parse_info, parse_receipt
@@ -92,8 +92,8 @@ def _kegs(host: Host, where: str) -> tuple[Keg, ...]:
         versions = host.names(f"{cellar}/{name}") if name == FORMULA or is_erlang(name) else ()
         if versions:
             version = max(versions, key=Version)
-            receipt = host.read(f"{cellar}/{name}/{version}/INSTALL_RECEIPT.json")
-            needs = [one for one in parse_receipt(receipt.text if receipt else "") if is_erlang(one.name)]
+            receipt = text_of(host, f"{cellar}/{name}/{version}/INSTALL_RECEIPT.json")
+            needs = [one for one in parse_receipt(receipt) if is_erlang(one.name)]
             erlang, with_version = (needs[0].name, needs[0].version) if needs else ("", "")
             found.append(Keg(name, version, name in pinned, erlang, with_version))
     return tuple(found)

@@ -12,26 +12,13 @@ from dataclasses import replace
 from rmqsetup import cellar, macos, rpmbase
 from rmqsetup.catalog import leftovers, placing
 from rmqsetup.catalog.rows import OsRelease, Placement
-from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, Keg, LegacyKey, Privilege, Stray
-from rmqsetup.host import Command, Host
+from rmqsetup.facts import Candidate, Facts, Homebrew, Init, InstalledPackage, LegacyKey, Privilege, Stray
+from rmqsetup.host import Command, Host, text_of
 from rmqsetup.macos import Mac
 from rmqsetup.managers import State, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import Policy
 from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import ConfiguredSource, find
-
-__all__ = [
-    "Candidate",
-    "Facts",
-    "Homebrew",
-    "Init",
-    "InstalledPackage",
-    "Keg",
-    "LegacyKey",
-    "Privilege",
-    "Stray",
-    "detect",
-]
 
 _MANAGERS = (
     ("apt", ("apt-get", "dpkg")),
@@ -141,20 +128,15 @@ def _directories(host: Host, homebrew: Homebrew | None) -> tuple[str, ...]:
     return tuple(directory for directory in (*_DIRECTORIES, *prefixed) if host.names(directory))
 
 
-def _text(host: Host, path: str) -> str:
-    state = host.read(path)
-    return state.text if state else ""
-
-
 def _line(host: Host, path: str) -> str:
-    return _text(host, path).strip()
+    return text_of(host, path).strip()
 
 
 # --- the system ------------------------------------------------------------------------------------------------------
 
 
 def _os_release(host: Host) -> OsRelease:
-    text = _text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")
+    text = text_of(host, "/etc/os-release") or text_of(host, "/usr/lib/os-release")
     values = dict(_assignments(text)) or _told_by_solaris(_line(host, "/etc/release"))
     return OsRelease(
         id=values.get("id", "").lower(),
@@ -212,7 +194,7 @@ def _container(host: Host, kernel: str) -> str:
         return "docker"
     if host.read("/run/.containerenv"):
         return "podman"
-    match = re.search(r"(?:^|\0)container=([\w-]+)", _text(host, "/proc/1/environ"))
+    match = re.search(r"(?:^|\0)container=([\w-]+)", text_of(host, "/proc/1/environ"))
     if match:
         return match[1]
     return "wsl" if "microsoft" in kernel.lower() else ""
@@ -233,7 +215,7 @@ def _init(host: Host, container: str, *, has_systemd: bool) -> tuple[Init, str]:
 
 
 def _privilege(host: Host, *, has_sudo: bool) -> Privilege:
-    match = re.search(r"^Uid:\s+\d+\s+(\d+)", _text(host, "/proc/self/status"), re.MULTILINE)
+    match = re.search(r"^Uid:\s+\d+\s+(\d+)", text_of(host, "/proc/self/status"), re.MULTILINE)
     user = match[1] if match else host.run(Command(("id", "-u"))).stdout.strip()
     if user == "0":
         return Privilege.ROOT
@@ -241,7 +223,7 @@ def _privilege(host: Host, *, has_sudo: bool) -> Privilege:
 
 
 def _memory(host: Host) -> int:
-    match = re.search(r"^MemTotal:\s+(\d+) kB", _text(host, "/proc/meminfo"), re.MULTILINE)
+    match = re.search(r"^MemTotal:\s+(\d+) kB", text_of(host, "/proc/meminfo"), re.MULTILINE)
     return int(match[1]) * 1024 if match else 0
 
 
@@ -290,7 +272,7 @@ def _strays(
 
 
 def _otp_version(host: Host, root: str) -> str:
-    words = _text(host, f"{root}/releases/start_erl.data").split()
+    words = text_of(host, f"{root}/releases/start_erl.data").split()
     return _line(host, f"{root}/releases/{words[1]}/OTP_VERSION") or words[1] if len(words) > 1 else ""
 
 

@@ -181,6 +181,17 @@ def _joined(one: Step, other: Step) -> Step:
     return one
 
 
+def hindrances(found: Examination, mended: tuple[Diagnosis, ...]) -> tuple[Diagnosis, ...]:
+    """Return the errors that keep the node down, and stay when only some findings are mended."""
+    causes = (illness.cause for illness in found.illnesses if illness.cause.severity is Severity.ERROR)
+    return tuple(each for each in causes if each not in mended and {*check_named(each.check).explains} & {*DOWN})
+
+
+def without_starts(plan: Plan) -> Plan:
+    """Return a plan that leaves services as they are: where something else keeps them down, a start would fail."""
+    return replace(plan, steps=tuple(step for step in plan.steps if not (isinstance(step, Service) and step.running)))
+
+
 def cure(findings: tuple[Diagnosis, ...]) -> Plan:
     """Return the plan that mends some findings; what several of them wish for is there once.
 

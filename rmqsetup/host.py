@@ -74,6 +74,11 @@ class FileState:
         """The content as text; what is not UTF-8 is replaced."""
         return (self.content or b"").decode(errors="replace")
 
+    @property
+    def rights(self) -> str:
+        """Whose it is and what others may do with it, in words: `owner root:root, mode 0644`."""
+        return f"owner {self.owner}:{self.group}, mode {self.mode:04o}"
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -232,3 +237,9 @@ def look(host: Host, question: Look) -> Answer:
     if isinstance(question, Read):
         return host.read(question.path)
     return host.peek(question.path) if isinstance(question, Peek) else host.run(question)
+
+
+def text_of(host: Host, path: str) -> str:
+    """Return the text of a file, empty where there is none, or none that we may read."""
+    file = host.read(path)
+    return file.text if file else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rmqsetup import cellar
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, UnsupportedError, UsageError
-from rmqsetup.host import Host
+from rmqsetup.host import Host, text_of
 from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports
 from rmqsetup.probes.address import NodeAddress
@@ -70,14 +70,23 @@ def find(host: Host, layout: Layout, *, home: str) -> Launch:
     Raises `UsageError` where RabbitMQ is not installed.
     """
     if not layout.prefix:
-        return Launch(_there(host, LAUNCHERS), HOME, user=USER, env=VARIABLES)
-    program = _there(host, (layout.program("rabbitmq-server"),))
+        return Launch(_there(host, _programs(layout)), HOME, user=USER, env=VARIABLES)
+    program = _there(host, _programs(layout))
     if layout.manager == "brew":
         env = (SUPERVISED, brew.settings(layout.prefix))
         manager = "brew" if cellar.has_session(host) else "detached"
         return Launch(program, layout.prefix, manager, layout.service, env=env)
     manager, service = _looked_after(host, program, home)
     return Launch(program, layout.prefix, manager, service or layout.prefix)
+
+
+def is_installed(host: Host, layout: Layout) -> bool:
+    """Tell whether there is a RabbitMQ to start."""
+    return any(host.read(path) is not None for path in _programs(layout))
+
+
+def _programs(layout: Layout) -> tuple[str, ...]:
+    return (layout.program("rabbitmq-server"),) if layout.prefix else LAUNCHERS
 
 
 def _there(host: Host, programs: tuple[str, ...]) -> str:
@@ -94,7 +103,7 @@ def _looked_after(host: Host, program: str, home: str) -> tuple[str, str]:
         ("launchd-agent", launchd.LABEL, f"{home}/{launchd.AGENTS}/{launchd.LABEL}.plist"),
     )
     for manager, name, path in units:
-        if program in _text(host, path):
+        if program in text_of(host, path):
             return manager, name
     return "script", ""
 
@@ -148,14 +157,14 @@ def wanted_ports(host: Host, layout: Layout = SYSTEM, inherited: tuple[str, ...]
 
     `inherited` are names of environment variables that the node will have.
     """
-    said = "\n".join((_text(host, layout.environment), *(f"{name}=" for name in inherited)))
+    said = "\n".join((text_of(host, layout.environment), *(f"{name}=" for name in inherited)))
     if _MOVING.search(said) or any(host.read(f"{layout.config}/{name}") for name in ELSEWHERE):
         return ()
     folder = f"{layout.config}/conf.d"
     more = (f"{folder}/{name}" for name in host.names(folder) if name.endswith(".conf"))
     files = (f"{layout.config}/rabbitmq.conf", *more)
-    pairs = tuple(dict(pair for path in files for pair in _SETTING.findall(_text(host, path))).items())
-    return (*_amqp(pairs), *_others(pairs, _text(host, layout.plugins)))
+    pairs = tuple(dict(pair for path in files for pair in _SETTING.findall(text_of(host, path))).items())
+    return (*_amqp(pairs), *_others(pairs, text_of(host, layout.plugins)))
 
 
 def is_epmd_in_use(address: NodeAddress) -> bool:
@@ -211,8 +220,3 @@ def _port(value: str) -> int:
     """Read the port of `5672`, `127.0.0.1:5672` or `::1:5672`; 0 for `none` and what is no port."""
     number = value.strip().rpartition(":")[2]
     return int(number) if number.isascii() and number.isdigit() else 0
-
-
-def _text(host: Host, path: str) -> str:
-    file = host.read(path)
-    return file.text if file else ""

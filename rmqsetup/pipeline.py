@@ -14,19 +14,21 @@ from pathlib import Path
 from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, UsageError
-from rmqsetup.host import Command, Host
+from rmqsetup.facts import Facts
+from rmqsetup.host import Command, Host, text_of
 from rmqsetup.managers import apt_trust
 from rmqsetup.managers.layout import SYSTEM, Layout, of_archive, of_brew
 from rmqsetup.managers.sources import ConfiguredSource, Sources, sources
 from rmqsetup.plan import Plan, undo
 from rmqsetup.prefix import CURRENT, Place, User, candidates
 from rmqsetup.prefix import build as build_below
-from rmqsetup.receipt import STATE, Journal, Receipt, last_run, lock, read_all, standing
+from rmqsetup.receipt import Journal, Receipt, last_run, lock, read_all, standing
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Answer, Ask, Resolution, Source
 from rmqsetup.resolve import resolve
+from rmqsetup.standing import STATE
 from rmqsetup.steps import Step
 from rmqsetup.steps.archive import Archive
 from rmqsetup.steps.file import File
@@ -52,8 +54,7 @@ def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = 
     resolution = resolve(facts, request, load(), ask(host))
     keeps = resolution.source == "installed" or resolution.layout.prefix
     retired = () if keeps else _retired(host, facts, resolution)
-    settings = host.read(resolution.layout.settings)
-    left = replace(ours(_readable(state)), settings=settings.text if settings else "")
+    left = replace(ours(_readable(state)), settings=text_of(host, resolution.layout.settings))
     return build(resolution, facts, request, ours=left, retired=retired)
 
 
@@ -81,7 +82,7 @@ def carry_out(plan: Plan, host: Host, watcher: Watcher, *, state: Path = STATE, 
     with lock(state):
         report = apply(plan, host, Journal(plan.title, state=state, undoes=undoes), watcher)
     if isinstance(report.error, BrokerNotReadyError):
-        _tell_why(report.error, host, plan, since=_clock(host) - (time.monotonic() - began))
+        tell_why(report.error, host, (*layouts(plan), SYSTEM)[0], seconds=time.monotonic() - began)
     return report
 
 
@@ -126,11 +127,9 @@ def undoing(name: str = "", *, state: Path = STATE) -> tuple[Plan, tuple[str, ..
 def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, ...]]:
     """Return the plan that takes back everything rmqsetup did here, and the receipts that are undone by it.
 
-    With `purge` the data directories go as well. Raises `UsageError` when rmqsetup did nothing here.
+    With `purge` the data directories go as well.
     """
     chosen = standing(read_all(state))
-    if not chosen:
-        raise UsageError("rmqsetup has changed nothing on this machine that it could take back")
     plan = undo(tuple(step for receipt in chosen for step in receipt.inverses), "uninstall")
     if purge:
         steps = (_without_keeping(step) for step in plan.steps)
@@ -147,14 +146,13 @@ def layouts(plan: Plan) -> tuple[Layout, ...]:
     return tuple(dict.fromkeys((*archives, *(of_brew(prefix, home="") for prefix in named if prefix))))
 
 
-def _tell_why(error: RmqsetupError, host: Host, plan: Plan, *, since: float) -> None:
-    """Add to an error what a node that would not start has said `since` the run began, and what mends that."""
+def tell_why(error: RmqsetupError, host: Host, layout: Layout, *, seconds: float) -> None:
+    """Add to an error what a node that would not start has said in the last `seconds`, and what mends that."""
     from rmqsetup.probes.address import find_address
     from rmqsetup.probes.causes import remedy
     from rmqsetup.probes.logs import last_words
 
-    layout = (*layouts(plan), SYSTEM)[0]
-    words = last_words(host, find_address(host, layout), since=since)
+    words = last_words(host, find_address(host, layout), since=_clock(host) - seconds)
     error.cause = "\n".join(filter(None, (error.cause, *words)))
     error.hint = remedy(host, words, layout) or error.hint
 
@@ -163,12 +161,6 @@ def _clock(host: Host) -> float:
     """Return the time of a host in seconds since the epoch: its logs go by its own clock, which need not be ours."""
     told = host.run(Command(("date", "+%s"), timeout=10)).stdout.strip()
     return float(told) if told.isascii() and told.isdigit() else time.time()
-
-
-def prefix_in_use(state: Path) -> str:
-    """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
-    entries = [entry.step for receipt in standing(_readable(state)) for entry in receipt.entries]
-    return next((step.prefix for step in reversed(entries) if isinstance(step, Archive)), "")
 
 
 def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> Plan:
@@ -182,8 +174,7 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
         resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
     name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
     user = User(name, group, home)
-    settings = host.read(resolution.layout.settings)
-    left = replace(left, settings=settings.text if settings else "")
+    left = replace(left, settings=text_of(host, resolution.layout.settings))
     there = (path for path in candidates(resolution.layout, user) if host.peek(path))
     folders = tuple(path for path in there if path not in left.directories)
     return build_below(resolution, facts, request, ours=left, place=Place(user, folders))

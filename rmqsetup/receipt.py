@@ -18,11 +18,9 @@ from typing import Any
 
 from rmqsetup import __version__
 from rmqsetup.errors import ConflictError, ManagerError, UsageError
+from rmqsetup.standing import STATE
 from rmqsetup.steps import SCHEMA, Step
 from rmqsetup.steps.file import File, sha256
-
-STATE = Path("/var/lib/rmqsetup")
-"""Where receipts are, for root to read: they name every file that was replaced."""
 
 DONE, FAILED, ROLLED_BACK = "done", "failed", "rolled back"
 """How a run ended; a run that was killed has no such word."""
@@ -123,7 +121,7 @@ def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
     except PermissionError:
         paths = None
     if paths is None:
-        raise UsageError(f"the receipts in {folder} are for root only", hint="run it with sudo")
+        raise UsageError(f"the receipts in {folder} are for root only", hint="the same command with sudo")
     return tuple(read(path) for path in paths)
 
 
@@ -154,12 +152,30 @@ def standing(receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
 
 
 def last_run(receipts: tuple[Receipt, ...]) -> tuple[Receipt, ...]:
-    """Return the newest standing receipt, with those just before it that never finished: they are one wish."""
+    """Return the newest standing receipt, with those just before it that never finished: they are one wish.
+
+    What an install left unfinished is no part of a doctor's fix, and the other way about.
+    """
     rows = standing(receipts)
     first = len(rows) - 1
-    while first > 0 and rows[first - 1].status != DONE:
+    while first > 0 and rows[first - 1].status != DONE and rows[first - 1].title == rows[-1].title:
         first -= 1
     return rows[max(first, 0) :]
+
+
+def settle(title: str, *, state: Path = STATE) -> None:
+    """Note that what runs of a title left unfinished is as wished by now: a later one found nothing to do.
+
+    Else an undo of whatever comes next would take them back as well.
+    """
+    if all(receipt.status == DONE or receipt.title != title for receipt in standing(read_all(state))):
+        return
+    with lock(state):
+        for receipt in standing(read_all(state)):
+            if receipt.status != DONE and receipt.title == title:
+                journal = Journal(title, state=state)
+                journal.path = state / "receipts" / f"{receipt.id}.jsonl"
+                journal.finish(DONE)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from rmqsetup import guard, homebrew, pairing
 from rmqsetup.catalog import Catalog, Distribution, Placement, Refusal
 from rmqsetup.catalog import Repository as Row
-from rmqsetup.detect import Facts
 from rmqsetup.errors import NetworkError, UnsupportedError, UsageError
+from rmqsetup.facts import Facts
 from rmqsetup.indices import Repository, Survey
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import SYSTEM, Layout
@@ -23,8 +23,6 @@ from rmqsetup.recipe import Request
 from rmqsetup.resolution import Answer, Ask, Resolution, Source
 from rmqsetup.shipped import Shipped
 from rmqsetup.version import Precision, Wanted, upstream
-
-__all__ = ["SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "place", "resolve", "source_of"]
 
 SERVER = SYSTEM.server
 

@@ -1,4 +1,4 @@
-"""Where brokers below a prefix stand, by their receipts; looked up cheaply, since most machines have none.
+"""Where receipts are, and where brokers below a prefix stand by them; cheap, since most machines have none.
 
 What receipts are belongs to `receipt`.
 """
@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 STATE = Path("/var/lib/rmqsetup")
-"""Where receipts are; `receipt.STATE`, without the price of importing it."""
+"""Where receipts are, for root to read: they name every file that was replaced."""
 
 
 def own_state() -> Path:
@@ -23,13 +23,16 @@ def states(*, first: Path = STATE) -> tuple[Path, ...]:
 
 
 def prefix(state: Path) -> str:
-    """Return the prefix of the broker that receipts tell of, empty where they tell of none."""
+    """Return the prefix that the newest standing receipt of an archive names, empty where there is none."""
     try:
         texts = [path.read_bytes() for path in (state / "receipts").glob("*.jsonl")]
     except OSError:
         return ""
     if not any(b'"Archive"' in text for text in texts):
         return ""
-    from rmqsetup.pipeline import prefix_in_use
+    from rmqsetup.receipt import read_all
+    from rmqsetup.receipt import standing as lasting
+    from rmqsetup.steps.archive import Archive
 
-    return prefix_in_use(state)
+    steps = [entry.step for receipt in lasting(read_all(state)) for entry in receipt.entries]
+    return next((step.prefix for step in reversed(steps) if isinstance(step, Archive)), "")

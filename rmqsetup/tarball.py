@@ -74,13 +74,6 @@ def entries(data: bytes, *, top: str = "", limit: int = UNPACKED) -> Iterator[En
         raise refused("it cannot be read", str(error)) from error
 
 
-def top_folder(data: bytes) -> str:
-    """Return the name of the folder that holds everything in an archive, by its first entry. Raises `TrustError`."""
-    for entry in entries(data):
-        return entry.name.partition("/")[0]
-    raise refused("there is nothing in it")
-
-
 def refused(why: str, more: str = "") -> TrustError:
     """Return the error for an archive that is not unpacked."""
     return TrustError(

@@ -14,7 +14,7 @@ from pathlib import Path
 from rmqsetup import cached, pairing, parcel
 from rmqsetup.cached import Binaries
 from rmqsetup.errors import NetworkError, RmqsetupError, TrustError, UnsupportedError
-from rmqsetup.host import NOT_FOUND, Command, Host, Result
+from rmqsetup.host import NOT_FOUND, Command, Host, Result, text_of
 from rmqsetup.managers import Operation, Package, apt_download, apt_sources
 from rmqsetup.managers.apt import Apt
 from rmqsetup.managers.layout import SYSTEM
@@ -235,7 +235,6 @@ def _bare(version: str) -> str:
 
 def _described(host: Host, wanted: Wanted) -> str:
     """Return what the answer for a machine is noted under: its release, architecture, and the state of apt's lists."""
-    release = host.read("/etc/os-release")
     stamp = host.run(Command(("sh", "-c", _STAMP, "sh", *_TOLD_BY), timeout=10)).stdout
-    told = "\n".join((release.text if release else "", stamp, str(wanted)))
+    told = "\n".join((text_of(host, "/etc/os-release"), stamp, str(wanted)))
     return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -26,6 +26,9 @@ from rmqsetup.probes.wire import Deadline, ProbeError, UnreachableError
 TOP = 5
 """The highest rung."""
 
+NODE = 2
+"""The rung from which on the node itself is asked."""
+
 POLL = 0.25
 """Seconds between two looks at something that is still starting."""
 
@@ -167,6 +170,8 @@ class _Climb:
     account: Account | None = None
 
     def last_words(self) -> tuple[str, ...]:
+        if self.unit and self.unit.phase is Phase.STOPPED:  # in order, and its log has no reason for it
+            return ()
         since = self.unit.since if self.unit else 0.0
         running = self.settled or self.status is not None
         return logs.last_words(self.host, self.target.address, since=since, running=running)
@@ -210,7 +215,7 @@ def _packages(climb: _Climb) -> tuple[str, ...]:
     if not wanted or installed is None:
         raise _Skip("no particular packages were asked for")
     found = {one.package: one for one in installed(climb.host, tuple(one.package for one in wanted))}
-    seen = tuple(_described(one) for one in found.values())
+    seen = tuple(_described(found[one.package]) for one in wanted if one.package in found)
     for one in wanted:
         there = found.get(one.package)
         if there is None:
@@ -248,7 +253,7 @@ def _service(climb: _Climb) -> tuple[str, ...]:
 
 def _node(climb: _Climb) -> tuple[str, ...]:
     status = climb.status = _booted(climb)
-    seen = (f"{status.name} runs RabbitMQ {status.version} on Erlang {status.erlang}, asked by {status.way.value}",)
+    seen = (f"RabbitMQ {status.version} on Erlang {status.erlang}, {status.name}, asked by {status.way.value}",)
     if status.state is NodeState.BOOTING:
         raise RungError("the node is still booting", hint="wait longer with --wait", evidence=seen)
     if status.state is NodeState.STOPPED:

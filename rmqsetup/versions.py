@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from rmqsetup import homebrew, releases, unpacked
 from rmqsetup.catalog import Distribution, Refusal, load
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import NetworkError, RmqsetupError
+from rmqsetup.facts import Facts
 from rmqsetup.host import Host
 from rmqsetup.managers import State
 from rmqsetup.managers.brew import released
@@ -18,7 +19,8 @@ from rmqsetup.managers.layout import FORMULA, SYSTEM, Layout
 from rmqsetup.managers.sources import find
 from rmqsetup.pipeline import ask
 from rmqsetup.recipe import Request
-from rmqsetup.resolve import SERVER, Answer, Ask, Source, resolve, source_of
+from rmqsetup.resolution import Answer, Ask, Source
+from rmqsetup.resolve import SERVER, resolve, source_of
 from rmqsetup.version import Version, is_pre_release, series, upstream
 
 

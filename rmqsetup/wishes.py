@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rmqsetup import settings
-from rmqsetup.detect import Facts, Init
+from rmqsetup.facts import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.managers import manager
 from rmqsetup.managers.layout import SYSTEM, Layout

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from rmqsetup.indices import MirrorFailure, Offered, Survey
 from rmqsetup.keys import Key
 from rmqsetup.network import Kind
-from rmqsetup.resolve import SERVER, Answer, Source
+from rmqsetup.resolution import Answer, Source
+from rmqsetup.resolve import SERVER
 
 SERVERS = ("4.1.8-1", "4.2.8-1", "4.2.9-1", "4.3.6-1", "4.4.1-1")
 ERLANGS = ("1:26.2.5.15-1", "1:27.3.4.6-1", "1:28.5.0.7-1")

@@ -26,6 +26,7 @@ class Machine(ReplayHost):
         self.held: set[str] = set()
         self.running = self.enabled = False
         self.fails = fails
+        self.logs: dict[str, str] = {}
 
     def read(self, path: str) -> FileState | None:
         return self.files[path] if path in self.files else super().read(path)
@@ -61,6 +62,10 @@ class Machine(ReplayHost):
             self.held = {name for name, mark in rows if mark == "hold"}
         elif argv[0] == "systemctl":
             return self._systemctl(argv[1:])
+        elif argv[0] == "tail":
+            return self.logs.get(argv[-1], "")
+        elif argv[0] in ("date", "stat", "journalctl"):
+            return "" if argv[0] == "journalctl" else "0"
         elif argv[0] == "du":
             return "".join(f"242\t{path}\n" for path in argv[3:])
         else:

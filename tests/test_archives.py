@@ -14,11 +14,12 @@ import pytest
 from signer import key, signer
 from tarballs import folder, member, release, tarball
 
-from rmqsetup import archives, catalog, pipeline, receipt, releases
+from rmqsetup import archives, catalog, pipeline, receipt, releases, standing
 from rmqsetup.archived import Archived
 from rmqsetup.codec import from_data, to_data
-from rmqsetup.detect import Init, Privilege, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
+from rmqsetup.facts import Init, Privilege
 from rmqsetup.host import Command, Kind, Result, Standing
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package
@@ -381,7 +382,7 @@ def test_a_failed_start_names_its_own_log(name):
 @pytest.mark.parametrize("name", ["script", "systemd-user", "launchd-agent"])
 def test_every_service_manager_says_what_it_runs(name):
     its = service_manager(name)
-    commands = (its.show("/p"), its.start("/p"), its.stop("/p"), *its.restart("/p"), its.log("/p"))
+    commands = (its.show("/p"), its.start("/p"), its.stop("/p"), *its.restart("/p"))
     assert all(command.argv for command in commands)
     assert {*its.enable("/p"), *its.disable("/p"), *its.reload()} == set() or name == "systemd-user"
     assert not its.parse("").running
@@ -403,4 +404,4 @@ def test_folders_that_a_killed_unpacking_made_are_ours(tmp_path):
     step = Archive(PREFIX, (Tree("rabbitmq_server-4.2.9", "ab" * 32),), directories=(PREFIX,))
     receipt.Journal("install", state=tmp_path).before(step, step.bare())
     assert pipeline.ours(receipt.read_all(tmp_path)).directories == (PREFIX,)
-    assert pipeline.prefix_in_use(tmp_path) == PREFIX
+    assert standing.prefix(tmp_path) == PREFIX

@@ -230,7 +230,6 @@ def test_commands_of_services():
     assert words(*SERVICES.disable("rabbitmq"), *SERVICES.reload()) == [("services", "stop", "rabbitmq")] * 2
     assert words(SERVICES.stop("rabbitmq")) == [("services", "stop", "--keep", "rabbitmq")]
     assert words(*SERVICES.restart("rabbitmq")) == [("services", "restart", "rabbitmq")]
-    assert SERVICES.log("rabbitmq").argv[-1] == "/opt/homebrew/var/log/rabbitmq/rabbit@localhost.log"
     assert isinstance(service_manager("brew", "/x"), BrewServices)
 
 
@@ -349,7 +348,6 @@ def test_a_node_without_a_session():
     assert its.restart("rabbitmq") == (stop, start)
     assert its.enable("rabbitmq") == its.disable("rabbitmq") == its.reload() == ()
     assert its.parse("").words == "no process"
-    assert its.log("rabbitmq").argv[0] == "tail"
     assert foreground(PREFIX) in its.explain("rabbitmq", Result(start, 1, "", "no")).hint
     assert type(its.explain("rabbitmq", Result(start, 127, "", "not found"))) is UnsupportedError
 

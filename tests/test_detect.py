@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from rmqsetup import catalog
 from rmqsetup.catalog import Refusal
-from rmqsetup.detect import Facts, Init, Privilege, detect
+from rmqsetup.detect import detect
+from rmqsetup.facts import Facts, Init, Privilege
 from rmqsetup.host import Command, FileState, Remove, Result, Write
 from rmqsetup.hosts.local import LocalHost
 from rmqsetup.hosts.replay import ReplayHost

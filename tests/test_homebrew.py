@@ -16,8 +16,9 @@ from rmqsetup.catalog import load
 from rmqsetup.cli import reading
 from rmqsetup.cli.session import Session
 from rmqsetup.codec import from_data, to_data
-from rmqsetup.detect import Candidate, Facts, Keg, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import NetworkError, UnsupportedError
+from rmqsetup.facts import Candidate, Facts, Keg
 from rmqsetup.host import Command, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers.layout import SYSTEM, of_brew

@@ -30,9 +30,9 @@ LAYERS = (
         *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
         *("cached", "cargo", "generic"),
     ),
-    ("apply", "verify", "receipt", "checks", "doctor", "bundle", "status", "watch"),
+    ("apply", "verify", "receipt", "standing", "checks", "doctor", "bundle", "status", "watch"),
     ("hosts",),
-    ("pipeline", "versions", "standing", "broker", "fleet"),
+    ("pipeline", "versions", "broker", "fleet"),
     ("show", "testing"),
     ("cli", "__main__"),
 )

@@ -13,8 +13,9 @@ import pytest
 
 from rmqsetup.archived import Archived
 from rmqsetup.archives import refuse_service, row
-from rmqsetup.detect import Init, Privilege, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import UnsupportedError
+from rmqsetup.facts import Init, Privilege
 from rmqsetup.host import Command
 from rmqsetup.hosts.local import LocalHost
 from rmqsetup.hosts.replay import ReplayHost
@@ -214,12 +215,6 @@ def test_a_job_that_launchd_will_not_let_go_is_no_stop(mac):
     result = mac.run(Command((shell, option, script.replace("600", "2"), *rest)))
     assert not result.ok
     assert "still ending it" in Service("launchd-agent", NAME).explain(result).cause
-
-
-def test_its_last_words_are_in_the_files_that_it_names(mac):
-    carry_out(mac, Service("launchd-agent", NAME, None))
-    (mac.folder / "broker/log/std_error.log").write_text("BOOT FAILED\n")
-    assert "BOOT FAILED" in mac.run(service_manager("launchd-agent").log(NAME)).stdout
 
 
 @pytest.mark.parametrize("text", ["", "registered\nnow=1\n", "process x for y", "now=5\nprocess 1 for 99:99:99:99\n"])

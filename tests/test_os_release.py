@@ -15,8 +15,9 @@ from offers import Asking
 
 from rmqsetup import catalog
 from rmqsetup.catalog import Placement, Refusal
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import UnsupportedError
+from rmqsetup.facts import Facts
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Resolution

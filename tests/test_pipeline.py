@@ -25,7 +25,7 @@ from rmqsetup.managers import Package, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
 from rmqsetup.plan import Plan
-from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all
+from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all, settle
 from rmqsetup.recipe import Request
 from rmqsetup.settings import Setting
 from rmqsetup.steps.file import File
@@ -254,9 +254,16 @@ def file(path: str, content: str | None) -> File:
     return File(path, None if content is None else content.encode(), directories=("/made",))
 
 
-def run(state: Path, *paths: str, ends: str = DONE, undoes: tuple[str, ...] = (), cut: bool = False) -> str:
+def run(
+    state: Path,
+    *paths: str,
+    ends: str = DONE,
+    undoes: tuple[str, ...] = (),
+    cut: bool = False,
+    title: str = "install",
+) -> str:
     """Write the receipt of a run that wrote files; one that was killed has no end, one that was cut no last answer."""
-    journal = Journal("undo" if undoes else "install", state=state, undoes=undoes)
+    journal = Journal("undo" if undoes else title, state=state, undoes=undoes)
     for path in paths:
         journal.before(file(path, f"new {path}"), file(path, None))
         if not (cut and path == paths[-1]):
@@ -273,8 +280,7 @@ def paths(plan: Plan) -> list[str]:
 def test_nothing_to_take_back(tmp_path):
     with pytest.raises(UsageError, match="there is nothing to undo"):
         pipeline.undoing(state=tmp_path)
-    with pytest.raises(UsageError, match="changed nothing on this machine"):
-        pipeline.uninstalling(purge=False, state=tmp_path)
+    assert pipeline.uninstalling(purge=False, state=tmp_path)[1] == ()
 
 
 def test_undo_takes_the_last_run_and_uninstall_all(tmp_path):
@@ -305,6 +311,22 @@ def test_a_run_that_was_killed_and_its_repetition_are_one_wish(tmp_path):
     assert paths(plan) == ["/b", "/c", "/d", "/e"]
     assert pipeline.undoing(killed, state=tmp_path)[1] == names
     assert first not in names
+
+
+def test_what_an_install_left_unfinished_is_no_part_of_a_fix(tmp_path):
+    failed = run(tmp_path, "/a", ends=FAILED)
+    fix = run(tmp_path, "/b", title="fix")
+    assert pipeline.undoing(state=tmp_path)[1] == (fix,)
+    run(tmp_path, "/b", title="undo", undoes=(fix,))
+    assert pipeline.undoing(state=tmp_path)[1] == (failed,)
+
+
+def test_an_install_with_nothing_left_to_do_ends_the_one_that_was_killed(tmp_path):
+    killed, fix = run(tmp_path, "/a", ends="", cut=True), run(tmp_path, "/x", title="fix", ends=FAILED)
+    settle("install", state=tmp_path)
+    assert [(each.id, each.status) for each in read_all(tmp_path)] == [(killed, DONE), (fix, FAILED)]
+    last = run(tmp_path, "/b")
+    assert pipeline.undoing(state=tmp_path)[1] == (last,)
 
 
 def test_only_a_killed_run(tmp_path):

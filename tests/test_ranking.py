@@ -13,7 +13,18 @@ from scenes import CONF, UNIT, Plain, Wires, scene
 from rmqsetup import doctor
 from rmqsetup.checks import Check, Diagnosis, catalogue, error, info, warning
 from rmqsetup.cli.options import completed
-from rmqsetup.doctor import Examination, Illness, check_named, chosen, curable, cure, examine, fold
+from rmqsetup.doctor import (
+    Examination,
+    Illness,
+    check_named,
+    chosen,
+    curable,
+    cure,
+    examine,
+    fold,
+    hindrances,
+    without_starts,
+)
 from rmqsetup.errors import UsageError
 from rmqsetup.finding import Severity
 from rmqsetup.show import doctor as screen
@@ -167,6 +178,17 @@ def test_only_safe_fixes_are_made_unless_more_is_asked_for():
     assert [step.key for step in cure(curable(found, "safe")).steps] == [OWNED.key, start.key]
     assert len(cure(curable(found, "all")).steps) == 3
     assert [step.key for step in cure(curable(found, "rmq-013")).steps] == ["service:other"]
+
+
+def test_what_something_else_keeps_down_is_not_started():
+    start = Service("systemd", "rabbitmq-server", enabled=None)
+    found = examined(
+        error("RMQ-050", "owner", fix=(OWNED, start), safe=True), error("RMQ-072", "key"), error("RMQ-002", "stopped")
+    )
+    safe = curable(found, "safe")
+    assert [each.check for each in hindrances(found, safe)] == ["RMQ-072"]
+    assert [step.key for step in without_starts(cure(safe)).steps] == [OWNED.key]
+    assert hindrances(found, tuple(illness.cause for illness in found.illnesses)) == ()
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ import pytest
 from offers import ERLANGS, SERVERS, Asking, never
 
 from rmqsetup.catalog import OsRelease, load
-from rmqsetup.detect import Candidate, Facts, Init, InstalledPackage, Privilege, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
+from rmqsetup.facts import Candidate, Facts, Init, InstalledPackage, Privilege
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.recipe import Request
-from rmqsetup.resolve import SERVER, Resolution, resolve, source_of
+from rmqsetup.resolution import Resolution
+from rmqsetup.resolve import SERVER, resolve, source_of
 from rmqsetup.version import Wanted
 
 MACHINES = Path(__file__).parent / "data" / "machines"

@@ -13,9 +13,10 @@ from pretended_apt import Apt
 
 from rmqsetup import catalog, rootless, versions
 from rmqsetup.archived import Archived
-from rmqsetup.detect import Init, Privilege, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import UnsupportedError, UsageError
 from rmqsetup.export import FORMS, render
+from rmqsetup.facts import Init, Privilege
 from rmqsetup.host import Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.plan import Preview

@@ -20,8 +20,9 @@ from webserver import serving
 
 from rmqsetup import index_files, indices, keys, repodata, unzstd, wishes
 from rmqsetup.catalog import load
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
 from rmqsetup.errors import ManagerError, NetworkError, TrustError, UnsupportedError, UsageError
+from rmqsetup.facts import Facts
 from rmqsetup.host import Command, Result
 from rmqsetup.hosts.local import LocalHost
 from rmqsetup.hosts.replay import ReplayHost

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from lab.system import until
 from pretending import MACHINES
 from probing import FAULTS, VERSIONS, RecordedNode, record
 from screens import stored
@@ -20,6 +22,7 @@ from rmqsetup.plan import Item, Plan, Preview
 from rmqsetup.probes.node import NodeListener, ask
 from rmqsetup.probes.unit import parse_unit
 from rmqsetup.receipt import Entry, Receipt
+from rmqsetup.recipe import Request
 from rmqsetup.show import ending, facts, history, layout, preview, progress, verification
 from rmqsetup.show import status as status_screen
 from rmqsetup.show.answer import Answer, envelope, exit_code, give, plain, told, veiled
@@ -176,9 +179,12 @@ def test_the_end_of_an_install_names_the_command_of_a_container(name, said):
     facts = detect(ReplayHost(MACHINES / name))
     report = Report(Plan("install", (FILE,), facts), (), "the-receipt")
     assert ("rmqsetup start --foreground" in ending.installed(report, verified(), terminal())) is said
-    started = ending.installed(report, None, terminal())
-    assert ("rmqsetup start " in started) is said
-    assert ("systemctl start" in started) is not said
+    assert "start the broker" not in ending.installed(report, None, terminal()), "not verified, but started"
+    report = Report(Plan("install", (FILE,), facts, Request(start=False)), (), "the-receipt")
+    still = ending.installed(report, None, terminal())
+    assert "and not started" in still
+    assert ("rmqsetup start " in still) is said
+    assert ("systemctl start" in still) is not said
 
 
 @pytest.mark.parametrize(
@@ -201,12 +207,43 @@ def test_a_receipt_that_never_ended_is_told():
     assert history.data((begun,), ())[0]["status"] == "not finished"
 
 
+def test_what_takes_long_shows_that_it_goes_on_and_leaves_nothing():
+    err = io.StringIO()
+    here = Terminal(io.StringIO(), err, live=True)
+    with here.meanwhile("Looking …"):
+        here.interject("found it")
+        assert until(lambda: "Looking … 1 s" in err.getvalue(), 10)
+    assert err.getvalue().startswith("Looking …\r\x1b[Kfound it\n")
+    assert err.getvalue().endswith("\r\x1b[K")
+    with here._replace(quiet=True, err=(silent := io.StringIO())).meanwhile("Looking …"):
+        pass
+    assert silent.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("pretty", "release", "said"),
+    [("Debian GNU/Linux 13 (trixie)", "13.8", "(trixie) 13.8"), ("Debian forky/sid", "forky/sid", "Debian forky/sid")],
+)
+def test_a_release_is_said_once(pretty, release, said):
+    found = detect(ReplayHost(MACHINES / "debian-13"))
+    found = replace(found, os=replace(found.os, pretty=pretty, debian_version=release))
+    assert re.search(rf"^system +.*{re.escape(said)}$", facts.screen(found, terminal()), re.MULTILINE)
+    assert facts.screen(found, terminal()).count(release) == 1
+
+
+def test_colours_and_wide_letters_are_counted_as_they_are_seen():
+    assert layout.wrapped("\x1b[31merror\x1b[0m: a b", 10, rest="  ") == "\x1b[31merror\x1b[0m: a b"
+    assert layout.wrapped("日本 日本 x", 9, first="- ", rest="  ") == "- 日本\n  日本 x"
+    assert layout.wrapped("one-very-long-word  two\n\n three", 8) == "one-very-long-word\ntwo\n\n three"
+
+
 def test_a_rung_keeps_to_the_width():
     rung = Rung(2, "node", Verdict.PASSED, 0.01, ("a long thing to see " * 10, "more"))
     for colour in (False, True):
         line = verification.line(rung, terminal(colour=colour))
-        assert len(line.replace("\x1b[32m", "").replace("\x1b[0m", "")) <= 80
-        assert line.endswith("and 1 more")
+        assert 70 < len(line.replace("\x1b[32m", "").replace("\x1b[0m", "")) <= 80
+        assert line.endswith("a long …"), "cut between words"
+    assert verification.line(replace(rung, evidence=("short", "more")), terminal()).endswith("short and 1 more")
 
 
 def test_facts_of_every_recorded_machine_are_one_screen():

@@ -213,12 +213,6 @@ def test_no_change_in_an_archive_raises_anything_else(at, change):
     assert not any(name.startswith("/") or ".." in name.split("/") for name in names)
 
 
-def test_an_archive_tells_its_folder():
-    assert reading.top_folder(release()) == TOP
-    with pytest.raises(TrustError):
-        reading.top_folder(tarball(()))
-
-
 # --- removing, linking, looking
 
 

@@ -11,7 +11,8 @@ from offers import Asking
 
 from rmqsetup import wishes
 from rmqsetup.catalog import load
-from rmqsetup.detect import Facts, Init, detect
+from rmqsetup.detect import detect
+from rmqsetup.facts import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.indices import list_name

@@ -122,7 +122,6 @@ class Repository(NamedTuple):
     component: str
     architectures: tuple[str, ...]
     origin: str
-    origin_proven: bool
     key: str
     note: str
     citation: Citation

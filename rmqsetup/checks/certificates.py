@@ -45,11 +45,10 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
                 links=LINKS,
             )
         elif state is not None and setting.value in closed:
-            owner, mode = f"{state.owner}:{state.group}", f"{state.mode:04o}"
             yield error(
                 "RMQ-096",
                 f"the {what} {setting.value} cannot be read by {scene.user}, who runs the broker",
-                evidence=(setting.place, f"{setting.value}: owner {owner}, mode {mode}"),
+                evidence=(setting.place, f"{setting.value}: {state.rights}"),
                 hint=f"chgrp {scene.user} {setting.value} && chmod 640 {setting.value}",
                 links=LINKS,
                 fix=(Access((Right(setting.value, state.owner, scene.user, state.mode | 0o040),)), *scene.started),

@@ -45,7 +45,7 @@ def readable(scene: Scene) -> Iterator[Diagnosis]:
         yield error(
             "RMQ-070",
             f"{path} cannot be read by {scene.user}, who runs the broker",
-            evidence=(f"{path}: owner {state.owner}:{state.group}, mode {state.mode:04o}",),
+            evidence=(f"{path}: {state.rights}",),
             hint=f"chgrp {scene.user} {path} && chmod g+r {path}",
             links=LINKS,
             fix=(Access((Right(path, state.owner, scene.user, state.mode | 0o040),)), *scene.started),

@@ -25,7 +25,7 @@ def guarded(scene: Scene) -> Iterator[Diagnosis]:
     file, path = scene.file(scene.layout.cookie), scene.layout.cookie
     if file is None or not scene.has_user or (file.content is None and not file.owner):
         return
-    evidence = (f"{path}: owner {file.owner}, mode {file.mode:04o}",)
+    evidence = (f"{path}: {file.rights}",)
     fix = (Access((Right(path, scene.user, _group(scene, file), 0o400),)), *scene.started)
     more = {"evidence": evidence, "hint": _hint(scene, path), "links": LINKS, "fix": fix, "safe": True}
     if file.owner != scene.user:

@@ -20,7 +20,6 @@ from rmqsetup.version import Version, upstream
 
 PID_FILES = ("/run/zypp.pid", "/var/cache/dnf/metadata_lock.pid", "/var/cache/dnf/download_lock.pid", "/run/yum.pid")
 _NAMES = ("passwd", "group")
-VERIFIED = ("rabbitmq-server", "erlang-*", "esl-erlang")
 _HOLDS = {
     "apt": "apt-mark hold rabbitmq-server",
     "dnf": "dnf versionlock add rabbitmq-server",

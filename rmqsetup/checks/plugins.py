@@ -85,7 +85,7 @@ def writable(scene: Scene) -> Iterator[Diagnosis]:
     yield error(
         "RMQ-069",
         f"the list of enabled plugins cannot be read by {scene.user}",
-        evidence=(f"{path}: owner {state.owner}:{state.group}, mode {state.mode:04o}",),
+        evidence=(f"{path}: {state.rights}",),
         hint=f"chown {scene.user}: {path} && chmod 644 {path}",
         links=LINKS,
         fix=(Access((Right(path, scene.user, scene.user, state.mode | 0o644),)), *scene.started),

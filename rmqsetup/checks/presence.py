@@ -59,7 +59,7 @@ def installed(scene: Scene) -> Iterator[Diagnosis]:
     if packaged or scene.installed or scene.server or _is_below(scene) or elsewhere:
         return
     known = sorted({scene.layout.config, scene.layout.data} & set(facts.directories))
-    left = f"; {', '.join(known)} from an earlier one is still there" if known else ""
+    left = f"; of an earlier one there is still {' and '.join(known)}" if known else ""
     yield info(
         NONE_HERE,
         "no RabbitMQ is installed on this machine",

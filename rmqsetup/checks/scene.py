@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from rmqsetup.checks import settings
 from rmqsetup.checks.settings import Setting
-from rmqsetup.detect import Facts, detect
+from rmqsetup.detect import detect
+from rmqsetup.facts import Facts
 from rmqsetup.host import Command, FileState, Host, Result
 from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports
@@ -80,16 +81,6 @@ class Sockets:
         except OSError:
             return "", b""
         return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
-
-    def resolves(self, name: str) -> tuple[str, ...]:
-        """Return the addresses of a name, none where it has none. Raises `OSError` where no name server answers."""
-        try:
-            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_AGAIN:
-                raise
-            return ()
-        return tuple(dict.fromkeys(str(each[4][0]) for each in found))
 
     def status(self, host: Host, address: NodeAddress) -> NodeStatus:
         """Ask the node how it is, and nobody in its place. Raises `ProbeError`."""

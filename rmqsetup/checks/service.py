@@ -30,8 +30,6 @@ LEAST_ADDRESSES = 3 * 1024**3
 LEAST_TASKS, LEAST_SECONDS = 64, 30.0
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 RESTART = "systemctl restart rabbitmq-server"
-SINCE_START = 60.0
-"""Seconds that a node may take for its boot before anybody calls it late."""
 
 
 def failing(scene: Scene) -> Iterator[Diagnosis]:

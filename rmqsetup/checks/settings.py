@@ -6,9 +6,9 @@ Which settings there are is in `schema`.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 
+from rmqsetup.probes.address import unquoted
 from rmqsetup.steps.disabled import told
 
 _PAIR = re.compile(r"^\s*([^\s=#][^=#]*?)\s*=\s*(.*?)\s*$")
@@ -55,7 +55,7 @@ def environment(file: str, text: str) -> tuple[Setting, ...]:
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         if assigned := _ASSIGNMENT.match(line):
-            found.append(Setting(assigned[1], _unquoted(assigned[2]), file, number, line))
+            found.append(Setting(assigned[1], unquoted(assigned[2]), file, number, line))
     return tuple(found)
 
 
@@ -64,11 +64,3 @@ def _value(text: str) -> str:
     if quoted := re.match(r"^'([^']*)'\s*(?:#.*)?$", text):
         return quoted[1]
     return re.sub(r"\s*#.*$", "", text)
-
-
-def _unquoted(value: str) -> str:
-    try:
-        words = shlex.split(value, comments=True)
-    except ValueError:
-        return value
-    return words[0] if words else ""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rmqsetup.cli.words import Words
     from rmqsetup.show.terminal import Terminal
 
+COMPLETION = "_RMQSETUP_COMPLETE"
+"""The environment variable by which a shell asks typer for completion."""
+
 BROKEN_PIPE = 141
 """Exit code when whoever reads our output went away, as a shell has it."""
 
@@ -76,7 +79,7 @@ def _words(argv: tuple[str, ...]) -> Words | int:
     from rmqsetup.cli.options import completed
 
     argv = completed(argv) or ("--help",)
-    words = None if "_RMQSETUP_COMPLETE" in os.environ else reading.read(argv)
+    words = None if COMPLETION in os.environ else reading.read(argv)
     if words is not None:
         return words
     from rmqsetup.cli import app

@@ -6,6 +6,7 @@ A line without mistakes does not come here: `reading` takes it by the same table
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -14,9 +15,6 @@ from typing import Annotated, Any
 from rmqsetup.cli.options import COMMANDS, RECIPES, command, module
 from rmqsetup.cli.words import Command, Option, Words
 from rmqsetup.errors import UsageError
-
-COMPLETION = "_RMQSETUP_COMPLETE"
-"""The variable by which a shell asks for completion."""
 
 _ABOUT = """\
 One command from a fresh machine to a verified RabbitMQ broker.
@@ -88,14 +86,17 @@ def _reader(found: Command) -> Callable[..., Words]:
         said: Any = {name: value for name, value in given.items() if value is not None}
         return Words(found.name, **said)
 
-    parameters = [_parameter(option) for option in found.options]
+    parameters = [_parameter(option, found.name) for option in found.options]
     words.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     words.__annotations__ = {each.name: each.annotation for each in parameters}
     return words
 
 
-def _parameter(option: Option) -> inspect.Parameter:
-    """Return one parameter as typer reads it; what is not said stays out, so that `Words` has the one default."""
+def _parameter(option: Option, name: str) -> inspect.Parameter:
+    """Return one parameter of the command `name` as typer reads it.
+
+    What is not said stays out, so that `Words` has the one default.
+    """
     import typer
 
     def complete(incomplete: str) -> list[str]:
@@ -107,7 +108,7 @@ def _parameter(option: Option) -> inspect.Parameter:
         return _keyword(option.field, Annotated[bool, info], default=False)
     told |= {"metavar": option.metavar, "autocompletion": complete}
     if option.choices:
-        told["callback"] = _one_of(option)
+        told["callback"] = _one_of(option, name)
     kind: Any = list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
     if not option.flags:
         return _keyword(option.field, Annotated[kind | None, typer.Argument(**told)], default=None)
@@ -125,7 +126,7 @@ def _switch(option: Option) -> Callable[[bool], bool | None]:
     return value
 
 
-def _one_of(option: Option) -> Callable[[object], object]:
+def _one_of(option: Option, name: str) -> Callable[[object], object]:
     """Refuse what is none of the choices, with the one that was meant."""
 
     def check(value: object) -> object:
@@ -134,7 +135,8 @@ def _one_of(option: Option) -> Callable[[object], object]:
 
             known = ", ".join(option.choices)
             near = did_you_mean(str(value), option.choices)
-            raise UsageError(f"{option.flags[0]}: {str(value)!r} is none of {known}{near}", hint="see: rmqsetup --help")
+            said = f"{option.flags[0] if option.flags else option.metavar}: {str(value)!r} is none of {known}{near}"
+            raise UsageError(said, hint=f"see: rmqsetup {name} --help")
         return value
 
     return check
@@ -163,7 +165,11 @@ def _usage(error: Exception, argv: tuple[str, ...]) -> UsageError:
             hint=f"one of {', '.join(known)}; see: rmqsetup --help",
         )
     words: Any = error
-    message = str(words.format_message()).rstrip(".")
+    message = re.sub(
+        r"^Got unexpected extra argument\S* \((.*)\)$",
+        rf"rmqsetup {said} takes no \1",
+        words.format_message().rstrip("."),
+    )
     flags = tuple(flag for option in found.options for flag in option.flags)
     unknown = getattr(error, "option_name", "")
     if unknown and unknown not in flags:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """List or clear what was fetched for throwaway brokers and archives: all of it can be fetched again.
+    """List, clear, export or import what throwaway brokers run from.
 
-    What a broker runs from at this moment stays. export FILE writes RabbitMQ and its Erlang as a bundle, fetched if
-    need be as for rmqsetup run (--rabbitmq, --source); import FILE takes one into the cache of a machine without a
-    network, of the same distribution and architecture, each file compared with its digest. Whose bundle it is you have
-    to know: compare the sha256 that export says, with --digest.
+    All that was fetched, for archives too, can be fetched again. What a broker runs from at this moment stays. export
+    FILE writes RabbitMQ and its Erlang as a bundle, fetched if need be as for rmqsetup run (--rabbitmq, --source);
+    import FILE takes one into the cache of a machine without a network, of the same distribution and architecture, each
+    file compared with its digest. Whose bundle it is you have to know: compare the sha256 that export says, with
+    --digest.
     """
     from rmqsetup.broker import supplier
     from rmqsetup.show import broker as screen
@@ -49,7 +50,9 @@ def _export(session: Session, file: Path) -> Answer:
     from rmqsetup.show import broker as screen
     from rmqsetup.show.answer import Answer
 
-    digest, rabbitmq, erlang = supplier.export(session.origin(), file, told=session.terminal.say)
+    terminal = session.terminal
+    with terminal.meanwhile("Writing the bundle …"):
+        digest, rabbitmq, erlang = supplier.export(session.origin(), file, told=terminal.interject)
     return Answer(
         "cache",
         lambda: screen.exported(file, digest, rabbitmq, erlang),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rmqsetup.errors import SOMETHING_TO_DO, UsageError
 
 if TYPE_CHECKING:
-    from rmqsetup.checks import Check
+    from rmqsetup.checks import Check, Diagnosis
     from rmqsetup.checks.scene import Scene
     from rmqsetup.cli.session import Session
     from rmqsetup.doctor import Examination
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Look for what is wrong with the broker and its machine, causes first, each with what mends it.
+    """Look for what is wrong with the broker and its machine.
 
-    Changes nothing without --fix, and works as any user, with the node down, and without RabbitMQ. Exit code 0 when
-    there is nothing to report, 10 when there is, in every form of output. `doctor explain ID` tells what a finding
-    means.
+    Tells causes first, each with what mends it. Changes nothing without --fix, and works as any user, with the node
+    down, and without RabbitMQ. Exit code 0 when there is nothing to report, 10 when there is, in every form of output.
+    `doctor explain ID` tells what a finding means.
     """
     from rmqsetup.doctor import chosen
 
@@ -37,7 +37,7 @@ def run(session: Session) -> Answer:
         from rmqsetup.bundle import write
 
         write(words.bundle, scene, found)
-        session.terminal.say(f"written: {words.bundle}")
+        session.terminal.say(f"Written: {words.bundle}")
     return _answer(session, found)
 
 
@@ -72,8 +72,11 @@ def _explained(session: Session) -> Answer:
     from rmqsetup.show.answer import Answer
 
     word, *names = session.words.about
-    if word != "explain" or not names:
-        raise UsageError(f"doctor does not know what {word} is", hint="rmqsetup doctor explain RMQ-001")
+    if word != "explain":
+        typed = f"--fix={word}" if session.words.fix else f"explain {word}"
+        raise UsageError(f"rmqsetup doctor takes no {word!r}", hint=f"did you mean rmqsetup doctor {typed}?")
+    if not names:
+        raise UsageError("which finding is to be explained?", hint="rmqsetup doctor explain RMQ-001")
     checks = tuple(map(check_named, names))
     return Answer(
         "doctor",
@@ -90,7 +93,7 @@ def _listed(session: Session) -> Answer:
     checks = chosen(session.words.only, session.words.skip)
     return Answer(
         "doctor",
-        lambda: screen.listing(checks),
+        lambda: screen.listing(checks, session.terminal),
         lambda: {"checks": [screen.check_data(check) for check in checks]},
     )
 
@@ -98,7 +101,7 @@ def _listed(session: Session) -> Answer:
 def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     """Look, show what would mend it, ask, carry it out with a journal, and look again."""
     from rmqsetup.cli.changing import agreed, carried_out
-    from rmqsetup.doctor import curable, cure
+    from rmqsetup.doctor import curable, cure, hindrances, without_starts
     from rmqsetup.plan import preview
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
@@ -107,17 +110,12 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
     with session.terminal.meanwhile("Looking at this machine …"):
         _, found = _examined(session, checks)
         mended = curable(found, session.words.fix)
-        seen = preview(cure(mended), session.host)
-    lasting = tuple(each for each in mended if each.lasting)
+        hindering = hindrances(found, mended) if mended else ()
+        seen = preview(without_starts(cure(mended)) if hindering else cure(mended), session.host)
     if not seen.changes:
-        if not found.ok:
-            rest = any(each.fix for each in found.findings)
-            told = "nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID" if rest else ""
-            told = told or "nothing of this can be mended without you; the findings say what to type"
-            session.terminal.say(f"{told}\n")
-        return _answer(session, found)
-    for each in lasting:
-        session.terminal.say(f"cannot be undone: mending {each.check}, {each.summary}\n")
+        return _unmended(session, found)
+    lasting = tuple(each for each in mended if each.lasting)
+    _warn(session, lasting, hindering)
     agreed(session, seen)
     report = carried_out(session, seen.plan)
     session.changing = False
@@ -125,6 +123,26 @@ def _mended(session: Session, checks: tuple[Check, ...]) -> Answer:
         return Answer("doctor", status="failed", error=ending.explained(report))
     with session.terminal.meanwhile("Looking again …"):
         _, after = _examined(session, checks)
-    done = "mended, for good" if len(lasting) == len(mended) else "mended; rmqsetup undo takes it back"
+    done = "Mended, for good." if len(lasting) == len(mended) else "Mended; rmqsetup undo takes it back."
     session.terminal.say(done)
     return _answer(session, after)
+
+
+def _unmended(session: Session, found: Examination) -> Answer:
+    """Say why nothing is mended, and what was found."""
+    if not found.ok:
+        by_us = any(each.fix for each in found.findings)
+        unsafe = "Nothing of this is safe to mend unasked: --fix=all mends it, or --fix=ID.\n"
+        manual = "Nothing of this can be mended without you; the findings say what to type.\n"
+        session.terminal.say(unsafe if by_us else manual)
+    return _answer(session, found)
+
+
+def _warn(session: Session, lasting: tuple[Diagnosis, ...], hindering: tuple[Diagnosis, ...]) -> None:
+    """Say beforehand what cannot be taken back, and what keeps the broker down all the same."""
+    from rmqsetup.show import doctor as screen
+
+    for each in lasting:
+        session.terminal.say(f"Cannot be undone: mending {each.check}, {each.summary}.\n")
+    for each in hindering:
+        session.terminal.say(screen.left_out(each, session.terminal))

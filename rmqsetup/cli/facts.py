@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Show what rmqsetup sees of this machine: system, privileges, packages, sources. Changes nothing."""
+    """Show what rmqsetup sees of this machine.
+
+    System, privileges, packages, sources. Changes nothing, and needs no root.
+    """
     from rmqsetup.detect import detect
     from rmqsetup.show import facts as screen
     from rmqsetup.show.answer import Answer, plain

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """List what rmqsetup did on this machine: when, what for, how it ended, what it changed."""
+    """List what rmqsetup did on this machine.
+
+    When, what for, how it ended, what it changed, and whether that was taken back since.
+    """
+    from rmqsetup.cli.elevation import program
+    from rmqsetup.errors import UsageError
     from rmqsetup.receipt import read_all, standing
     from rmqsetup.show import history as screen
     from rmqsetup.show.answer import Answer
@@ -18,7 +23,11 @@ def run(session: Session) -> Answer:
 
     if not session.root and any((own_state() / "receipts").glob("*.jsonl")):
         session.keep_own_receipts()
-    receipts = read_all(session.state)
+    try:
+        receipts = read_all(session.state)
+    except UsageError as error:
+        error.hint = f"sudo {program()} history"
+        raise
     stands = tuple(receipt.id for receipt in standing(receipts))
     return Answer(
         "history",

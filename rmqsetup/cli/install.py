@@ -16,10 +16,11 @@ QUICK = 3
 
 
 def run(session: Session) -> Answer:
-    """Install RabbitMQ with the Erlang that fits it, configure it, start it, and verify it with messages.
+    """Install RabbitMQ with a fitting Erlang, start and verify it.
 
-    Shows what will change and asks once. Every change is in a receipt: undo and uninstall take it back. Run again,
-    it changes only what is not as wished. Exit code 8 when the broker does not do its work afterwards.
+    It is configured as asked for, and verified with messages. Shows what will change and asks once. Every change is in
+    a receipt: undo and uninstall take it back. Run again, it changes only what is not as wished. Exit code 8 when the
+    broker does not do its work afterwards.
     """
     from rmqsetup.cli.changing import agreed, carried_out
     from rmqsetup.pipeline import prepare
@@ -72,14 +73,16 @@ def _verified(session: Session, report: Report) -> Answer:
 
 def _unchanged(session: Session, plan: Plan) -> Answer:
     """Say in one line that everything is as wished, after a quick look at whether the broker answers."""
+    from rmqsetup.receipt import settle
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
 
+    settle(plan.title, state=session.state)
     found = _climb(session, plan, QUICK, silent=True)
     error = found.error() if found else None
     return Answer(
         "install",
-        lambda: ending.unchanged(plan, found),
+        lambda: ending.unchanged(plan, found, session.terminal),
         lambda: ending.unchanged_data(plan, found),
         status="failed" if error else "unchanged",
         error=error,

@@ -26,15 +26,18 @@ def run(session: Session) -> Answer:
     words = session.words
     if session.is_below:
         session.keep_own_receipts()
-    plan = prepare(session.host, session.request(), state=session.state, fresh=words.form not in (None, "json"))
-    if words.form:
-        text = _written(plan, words.form)
+    request, fresh = session.request(), words.form not in (None, "json")
+    with session.terminal.meanwhile("Looking at this machine and at what is offered for it …"):
+        plan = prepare(session.host, request, state=session.state, fresh=fresh)
+        seen = None if words.form else preview(plan, session.host)
+    if seen is None:
+        text = _written(plan, str(words.form))
         return Answer("plan", lambda: text.rstrip("\n"), lambda: {"form": words.form, "text": text})
-    seen = preview(plan, session.host)
     error = next((item.error for item in seen.changes if item.error), None)
+    following = f"\n\n{screen.NEXT}" if seen.changes and not (error or words.quiet) else ""
     return Answer(
         "plan",
-        lambda: screen.screen(seen, session.terminal, explain=words.explain),
+        lambda: screen.screen(seen, session.terminal, explain=words.explain) + following,
         lambda: screen.data(seen),
         status="failed" if error else "pending" if seen.changes else "unchanged",
         exit_code=SOMETHING_TO_DO if seen.changes else 0,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:  # noqa: ARG001 - every command is given one
-    """List the throwaway brokers of this user that are up, with their addresses."""
+    """List the throwaway brokers of this user that are up."""
     from rmqsetup.broker import place
     from rmqsetup.show import broker as screen
     from rmqsetup.show.answer import Answer, plain

@@ -19,13 +19,13 @@ STANDARD_ERROR = 2
 
 
 def run(session: Session) -> Answer:
-    """Start a throwaway broker, run a command beside it, and remove all of it: rmqsetup run -- pytest.
+    """Run a command beside a throwaway broker, then remove it all.
 
-    It has ports, cookie, data and logs of its own, on 127.0.0.1, and is up when it has carried a message; nothing of
-    the machine is changed, and root is not needed. The command finds it by AMQP_URL, RABBITMQ_URL, RABBITMQ_HOST, PORT,
-    USER, PASSWORD, VHOST and MANAGEMENT_URL; signals are passed on to it, and its exit code is that of this command.
-    Without a command the address is printed and the broker is there until ctrl-C, or, with --detach, until rmqsetup
-    stop. Exit code 8 when it does not start.
+    As in rmqsetup run -- pytest. The broker has ports, cookie, data and logs of its own, on 127.0.0.1, and is up when
+    it has carried a message; nothing of the machine is changed, and root is not needed. The command finds it by
+    AMQP_URL, RABBITMQ_URL, RABBITMQ_HOST, PORT, USER, PASSWORD, VHOST and MANAGEMENT_URL; signals are passed on to it,
+    and its exit code is that of this command. Without a command the address is printed and the broker is there until
+    ctrl-C, or, with --detach, until rmqsetup stop. Exit code 8 when it does not start.
     """
     from rmqsetup.broker import start
 
@@ -95,7 +95,9 @@ def _binaries(session: Session) -> Binaries:
     from rmqsetup.broker import supplier
 
     wanted = _request(session).rabbitmq  # of the recipe, where no option says another
-    return supplier.provide(replace(session.origin(), wanted=wanted), told=session.terminal.say)
+    terminal = session.terminal
+    with terminal.meanwhile("Looking for its programs …"):
+        return supplier.provide(replace(session.origin(), wanted=wanted), told=terminal.interject)
 
 
 def _request(session: Session) -> Request:

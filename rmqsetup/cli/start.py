@@ -76,6 +76,7 @@ def _background(session: Session) -> Answer:
 def _started(session: Session, plan: Launch) -> bool:
     """Start the service unless it runs, and tell which. Raises `BrokerNotReadyError`."""
     from rmqsetup import launch
+    from rmqsetup.pipeline import tell_why
     from rmqsetup.services import service_manager
     from rmqsetup.steps.service import Service
 
@@ -84,10 +85,13 @@ def _started(session: Session, plan: Launch) -> bool:
     if manager.parse(host.run(manager.show(plan.service)).stdout).running:
         return False
     launch.refuse_taken(host, layout)
+    began = time.monotonic()
     with session.terminal.meanwhile("Starting the broker …"):
         result = host.run(manager.start(plan.service))
     if not result.ok:
-        raise Service(plan.manager, plan.service, prefix=layout.prefix).explain(result)
+        error = Service(plan.manager, plan.service, prefix=layout.prefix).explain(result)
+        tell_why(error, host, layout, seconds=time.monotonic() - began)
+        raise error
     return True
 
 

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Show how the broker is, on one screen: versions, uptime, listeners, alarms, memory, disk.
+    """Show how the broker is, on one screen; with --watch, live.
 
-    Asks the node over sockets, which costs a few milliseconds. Exit code 8 when it does not run or an alarm
-    blocks publishers. What the node says of itself only root and the user rabbitmq may ask. With --watch the screen
-    is alive: rates of messages, the longest queues and clients as well; one line for each look where there is no
-    terminal, or one JSON object.
+    Versions, uptime, listeners, alarms, memory, disk. Asks the node over sockets, which costs a few milliseconds. Exit
+    code 8 when it does not run or an alarm blocks publishers. What the node says of itself only root and the user
+    rabbitmq may ask. With --watch the screen is alive: rates of messages, the longest queues and clients as well; one
+    line for each look where there is no terminal, or one JSON object.
     """
     if session.words.watch:
         from rmqsetup.cli.watching import watch
@@ -27,12 +27,15 @@ def run(session: Session) -> Answer:
     if (words.interval, words.looks, words.api) != (None, None, None):
         raise UsageError("--interval, --count and --api are of --watch", hint="rmqsetup status --watch")
     from rmqsetup.cli.verifying import unseen
+    from rmqsetup.launch import is_installed
     from rmqsetup.show import status as screen
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.status import service_manager, status
 
     manager = session.layout.services or service_manager(session.host)
     found = status(session.host, session.address(), service_manager=manager)
+    if found.node is None and not is_installed(session.host, session.layout):
+        return Answer("status", data=lambda: plain(found), status="failed", error=screen.missing())
     return Answer(
         "status",
         lambda: screen.screen(found, session.terminal),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """End throwaway brokers of this user, and remove everything of theirs.
+    """End throwaway brokers of this user, and remove their files.
 
     The broker of the machine is none of them: systemctl stop rabbitmq-server stops that.
     """

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Take the last run back: what was there before it is there again.
+    """Take the last run back: what was there before is there again.
 
     Shows what that changes and asks once. Data of the broker stay.
     """

@@ -17,7 +17,11 @@ def run(session: Session) -> Answer:
     """
     from rmqsetup.cli.changing import take_back
     from rmqsetup.pipeline import uninstalling
+    from rmqsetup.show.answer import Answer
+    from rmqsetup.show.ending import NOTHING_LEFT
 
     session.become_owner()
     plan, names = uninstalling(purge=session.words.purge, state=session.state)
+    if not names:
+        return Answer("uninstall", lambda: NOTHING_LEFT, status="unchanged")
     return take_back(session, plan, names, purge=session.words.purge)

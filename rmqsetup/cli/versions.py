@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def run(session: Session) -> Answer:
-    """Show RabbitMQ's series with the Erlang they need, and what each source offers on this machine.
+    """Show RabbitMQ's series, their Erlang, and what is offered here.
 
     Asks the sources over the network; one that does not answer says so, and the rest still shows. What
     `rmqsetup install` would take is marked.
@@ -21,7 +21,8 @@ def run(session: Session) -> Answer:
     from rmqsetup.versions import offered
 
     request = Request(source="archive") if session.words.source == "archive" else session.request()
-    found = offered(session.host, request)
+    with session.terminal.meanwhile("Asking the sources …"):
+        found = offered(session.host, request)
     return Answer(
         "versions",
         lambda: screen.screen(found, session.terminal, explain=session.words.explain),

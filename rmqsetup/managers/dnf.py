@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers import Deed, Operation, Transaction, Wish, rpm
 from rmqsetup.managers.repo_files import Listed, RepoFiles
 
 CONFIGURATION = "/etc/dnf/dnf.conf"
@@ -49,16 +49,12 @@ class DnfSources(RepoFiles):
         return tuple(Listed(*row) for row in rows if len(row) == 3)
 
 
-class Dnf:
+class Dnf(rpm.AboveRpm):
     """dnf 4.14 and later, dnf 5."""
 
     def list_command(self) -> Command:
         """Ask rpm, and read the files that hold; costs a tenth of a second, where dnf takes half of one to begin."""
         return rpm.script("list", *LOCKS)
-
-    def parse_list(self, text: str) -> tuple[Present, ...]:
-        """Read packages and holds; the id of the key that signed each is there too."""
-        return rpm.parse_list(text)
 
     def refresh(self, lock_timeout: int) -> Command:  # noqa: ARG002 - waiting is for who runs the command
         """Fetch indices. `-y` lets dnf import the keys that .repo files name: those must be files, and proven."""
@@ -95,10 +91,6 @@ class Dnf:
             *rpm.doomed(wish),
         )
 
-    def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself
-        """Remove older versions that a cut transaction left beside the newer ones."""
-        return replace(rpm.script("mend", timeout=rpm.TRANSACTION_SECONDS), weighed=True)
-
     def complete(self, wish: Wish) -> Command:
         """Install again what is there of the wish: its scriptlets may not have run."""
         return rpm.again(wish, _dnf("-y", "reinstall"), joint="-")
@@ -122,23 +114,6 @@ class Dnf:
     def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
         """Return the command a person types."""
         return " ".join((_TYPED[deed], *names))
-
-    @property
-    def unfinished(self) -> str:
-        """Our own note: rpm has none."""
-        return rpm.BEGUN
-
-    @property
-    def note(self) -> str:
-        """The same: what was cut there is what there is to put in order."""
-        return rpm.BEGUN
-
-    def holders(self) -> None:
-        """Nobody to ask: dnf waits for the other one, and names its process."""
-
-    def stamp(self, name: str) -> str:  # noqa: ARG002 - one for all
-        """Return the note of our last transaction, as old as its beginning."""
-        return rpm.STAMP
 
 
 def _dnf(*words: str) -> Command:

@@ -38,6 +38,35 @@ Reasons = tuple[tuple[str, type[RmqsetupError], str], ...]
 """What a manager says, the family of error it means, and what to do; the first that fits counts."""
 
 
+class AboveRpm:
+    """What dnf and zypper have the same as managers, since it is about the database of rpm below them."""
+
+    def parse_list(self, text: str) -> tuple[Present, ...]:
+        """Read packages and holds; the id of the key that signed each is there too."""
+        return parse_list(text)
+
+    def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself
+        """Remove older versions that a cut transaction left beside the newer ones."""
+        return replace(script("mend", timeout=TRANSACTION_SECONDS), weighed=True)
+
+    @property
+    def unfinished(self) -> str:
+        """Our own note: rpm has none."""
+        return BEGUN
+
+    @property
+    def note(self) -> str:
+        """The same: what was cut there is what there is to put in order."""
+        return BEGUN
+
+    def holders(self) -> None:
+        """Nobody to ask: each names the process that it waits for itself."""
+
+    def stamp(self, name: str) -> str:  # noqa: ARG002 - one for all
+        """Return the note of our last transaction, as old as its beginning."""
+        return STAMP
+
+
 def script(verb: str, *words: str, timeout: float = 60.0) -> Command:
     """Return a run of `rpm.sh`, which says itself what its verbs do."""
     text = files("rmqsetup.managers").joinpath("rpm.sh").read_text()

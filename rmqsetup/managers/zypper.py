@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError
 from rmqsetup.host import Command, Result
-from rmqsetup.managers import Deed, Operation, Present, Transaction, Wish, rpm
+from rmqsetup.managers import Deed, Operation, Transaction, Wish, rpm
 from rmqsetup.managers.repo_files import Listed, RepoFiles
 
 REPOSITORIES = "/etc/zypp/repos.d"
@@ -47,16 +47,12 @@ class ZypperSources(RepoFiles):
         return tuple(Listed(row.get("name", ""), row.get("edition", ""), row.get("repository", "")) for row in rows)
 
 
-class Zypper:
+class Zypper(rpm.AboveRpm):
     """zypper 1.14 and later. Never with `--gpg-auto-import-keys`: that takes whatever key a server offers."""
 
     def list_command(self) -> Command:
         """Ask rpm, and read zypper's locks."""
         return rpm.script("list", LOCKS)
-
-    def parse_list(self, text: str) -> tuple[Present, ...]:
-        """Read packages and holds; the id of the key that signed each is there too."""
-        return rpm.parse_list(text)
 
     def refresh(self, lock_timeout: int) -> Command:
         """Fetch indices; one that is signed by a key which rpm does not trust ends it."""
@@ -86,10 +82,6 @@ class Zypper:
         run = _zypper(*_words(wish), lock_timeout=wish.lock_timeout, timeout=rpm.TRANSACTION_SECONDS)
         return rpm.transact(wish, run, purge=not wish.install), *rpm.doomed(wish)
 
-    def mend(self, wish: Wish) -> Command:  # noqa: ARG002 - nothing starts by itself
-        """Remove older versions that a cut transaction left beside the newer ones."""
-        return replace(rpm.script("mend", timeout=rpm.TRANSACTION_SECONDS), weighed=True)
-
     def complete(self, wish: Wish) -> Command:
         """Install again what is there of the wish: its scriptlets may not have run."""
         words = ("install", "--force", "--no-recommends")
@@ -117,23 +109,6 @@ class Zypper:
     def typed(self, deed: Deed, names: tuple[str, ...]) -> str:
         """Return the command a person types."""
         return " ".join((_TYPED[deed], *names))
-
-    @property
-    def unfinished(self) -> str:
-        """Our own note: rpm has none."""
-        return rpm.BEGUN
-
-    @property
-    def note(self) -> str:
-        """The same: what was cut there is what there is to put in order."""
-        return rpm.BEGUN
-
-    def holders(self) -> None:
-        """Nobody to ask: zypper names the process itself."""
-
-    def stamp(self, name: str) -> str:  # noqa: ARG002 - one for all
-        """Return the note of our last transaction, as old as its beginning."""
-        return rpm.STAMP
 
 
 def _zypper(*words: str, lock_timeout: int, timeout: float = 60.0) -> Command:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -121,10 +123,17 @@ def _temporary(opened: Opened, virtual_host: str) -> Iterator[Account]:
 
 def _unbroken(action: Callable[[], None]) -> None:
     """Let ctrl-C wait for the end: what a node is still making cannot be removed yet."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as aside:
-        aside.submit(action).result()
+    if threading.current_thread() is not threading.main_thread():  # only that one is interrupted
+        action()
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        action()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if heard and callable(before):
+            before(heard[0], None)
 
 
 def _create(node: Node, made: Account) -> None:

@@ -9,7 +9,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from rmqsetup.host import Command, Host
+from rmqsetup.host import Command, Host, text_of
 from rmqsetup.managers.layout import FORMULA, PREFIXES, SYSTEM, Layout, of_brew
 from rmqsetup.probes import epmd
 from rmqsetup.probes.distribution import Peer
@@ -59,7 +59,7 @@ def find_address(host: Host, layout: Layout = SYSTEM) -> NodeAddress:
 
     The name is `rabbit@` and the short host name, unless `rabbitmq-env.conf` says otherwise.
     """
-    settings = parse_environment(_text(host, layout.environment))
+    settings = parse_environment(text_of(host, layout.environment))
     name = settings.name or layout.node or "rabbit"
     if "@" not in name:
         machine = _host_name(host)
@@ -78,7 +78,7 @@ class Environment:
 
 def parse_environment(text: str) -> Environment:
     """Read the settings that place a node from `rabbitmq-env.conf`; the last of each counts."""
-    found = {key: _unquoted(value) for key, value in _SETTING.findall(text)}
+    found = {key: unquoted(value) for key, value in _SETTING.findall(text)}
     port = found.get("ERL_EPMD_PORT", "")
     return Environment(
         found.get("NODENAME", ""),
@@ -107,16 +107,12 @@ def peer(host: Host, address: NodeAddress) -> Peer:
 
 
 def _host_name(host: Host) -> str:
-    kernel = _text(host, "/proc/sys/kernel/hostname").strip()
+    kernel = text_of(host, "/proc/sys/kernel/hostname").strip()
     return kernel or host.run(Command(("hostname",), timeout=10)).stdout.strip()
 
 
-def _text(host: Host, path: str) -> str:
-    file = host.read(path)
-    return file.text if file else ""
-
-
-def _unquoted(value: str) -> str:
+def unquoted(value: str) -> str:
+    """Return what a shell makes of the value of an assignment."""
     try:
         words = shlex.split(value, comments=True)
     except ValueError:

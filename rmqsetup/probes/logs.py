@@ -23,6 +23,7 @@ _NOISE = re.compile(
     r"^ {3}|^ +\w+:$|^[=\-+|\s#*]*$|erl_child_setup|memory supervisor port|port_died,normal|Writer crashed"
     r"|alarm cleared|Classic peer discovery backend|rebuilding indices from scratch|Did you mean"
     r"|worker exited with shutdown|Connection attempt from node|Memory monitor process not yet started"
+    r"|Kernel pid terminated"
 )
 """Continuations of crash reports, what every orderly stop and start says, and what is over."""
 
@@ -51,6 +52,8 @@ def last_words(host: Host, address: NodeAddress, *, since: float = 0.0, running:
 def relevant(text: str, since: float = 0.0) -> tuple[str, ...]:
     """Return the last lines since a moment that tell of trouble: warnings and worse, where lines have levels.
 
+    Each once, and without its time and process, which tell nobody why.
+
     Lines without a time are as old as the one before them; after the last `BOOT FAILED` nothing is older.
     """
     told: list[str] = []
@@ -59,7 +62,8 @@ def relevant(text: str, since: float = 0.0) -> tuple[str, ...]:
         time, level, message = _parts(line)
         current = time >= since if time else current
         if current and not _NOISE.search(message) and (level in _GRAVE if level else _BAD.search(message)):
-            told = [line.strip()[:300]] if message == "BOOT FAILED" and not level else [*told, line.strip()[:300]]
+            words = f"[{level}] {message}" if level else line.strip()
+            told = [words[:300]] if message == "BOOT FAILED" and not level else [*told, words[:300]]
     return tuple(dict.fromkeys(told))[-LINES:]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rmqsetup.host import Command, Host
+from rmqsetup.host import Command, Host, text_of
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
@@ -27,7 +27,7 @@ class Taken:
 
 def taken(host: Host) -> tuple[Taken, ...]:
     """Return every TCP port on which somebody listens, on whatever address; nothing where there is no /proc."""
-    return tuple(each for path in TABLES for each in parse_taken(_text(host, path)))
+    return tuple(each for path in TABLES for each in parse_taken(text_of(host, path)))
 
 
 def parse_taken(text: str) -> tuple[Taken, ...]:
@@ -40,10 +40,5 @@ def holder(host: Host, found: Taken) -> str:
     wanted = ("find", "/proc", "-maxdepth", "3", "-path", "/proc/[0-9]*/fd/*", "-lname", f"socket:?{found.socket}?")
     lines = host.run(Command(wanted, timeout=15)).stdout.split()
     number = lines[0].split("/")[2] if lines else ""
-    name = _text(host, f"/proc/{number}/comm").strip() if number else ""
+    name = text_of(host, f"/proc/{number}/comm").strip() if number else ""
     return f"{name} (process {number})" if name else ""
-
-
-def _text(host: Host, path: str) -> str:
-    file = host.read(path)
-    return file.text if file else ""

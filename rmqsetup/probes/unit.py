@@ -10,6 +10,7 @@ from enum import Enum
 
 from rmqsetup.host import Command, Host
 from rmqsetup.probes.wire import ProbeError
+from rmqsetup.services.systemd import seconds
 
 NAME = "rabbitmq-server"
 
@@ -83,20 +84,16 @@ class UnitState:
     @property
     def since(self) -> float:
         """When its process last began, in seconds since the epoch; 0 where that is not known."""
-        from datetime import datetime, timezone
-
-        try:
-            moment = datetime.strptime(self.started, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc)
-        except ValueError:
-            return 0.0
-        return moment.timestamp()
+        return seconds(self.started)
 
     @property
     def words(self) -> str:
         """The state in a line."""
-        ended = f", {self.result}, exit code {self.exit_code}" if self.result not in ("success", "") else ""
-        again = f", restarted {self.restarts} times" if self.restarts else ""
-        return f"{NAME}: {self.active} ({self.sub}){ended}{again}"
+        state = self.active if self.sub == self.active else f"{self.active} ({self.sub})"
+        ended = "" if self.result in ("success", "", "exit-code") else f", {self.result}"
+        code = f", exit code {self.exit_code}" if self.result not in ("success", "") else ""
+        again = f", restarted {self.restarts} time{'s' if self.restarts > 1 else ''}" if self.restarts else ""
+        return f"{NAME}: {state}{ended}{code}{again}"
 
     @property
     def meaning(self) -> str:

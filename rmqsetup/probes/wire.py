@@ -51,10 +51,6 @@ class Deadline:
         """Return the seconds until then; 0 when it has passed."""
         return max(0.0, self.at - time.monotonic())
 
-    def sooner(self, seconds: float) -> Deadline:
-        """Return this moment or the one in so many seconds, whichever comes first."""
-        return Deadline(min(self.at, time.monotonic() + seconds))
-
 
 class Wire:
     """A connected socket; every operation is held to the deadline it was opened with."""

@@ -61,9 +61,6 @@ class ServiceManager(Protocol):
     def disable(self, name: str) -> tuple[Command, ...]:
         """Do not start the service at boot any more."""
 
-    def log(self, name: str) -> Command:
-        """Ask for the last lines the service said."""
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Turn a failed command about a service into an error with cause and hint."""
 

@@ -131,10 +131,6 @@ class BrewServices:
         """Take it out for good, which stops it as well."""
         return (self._services("stop", name),)
 
-    def log(self, name: str) -> Command:  # noqa: ARG002
-        """Ask for the end of what the node said to launchd, or to systemd."""
-        return _log(self.prefix)
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Tell the ways apart in which launchd and systemd refuse."""
         said = f"{result.stdout}\n{result.stderr}"
@@ -199,10 +195,6 @@ class Detached:
         """Do nothing: nobody starts services here."""
         return ()
 
-    def log(self, name: str) -> Command:  # noqa: ARG002
-        """Ask for the end of the node's log."""
-        return _log(self.prefix)
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say where the node's own words are."""
         hint = f"see what it says in the foreground: {foreground(self.prefix)}"
@@ -220,11 +212,6 @@ def foreground(prefix: str) -> str:
 def settings(prefix: str) -> tuple[str, str]:
     """Return the variable that names the node's settings: Homebrew's own service sets it."""
     return "CONF_ENV_FILE", f"{prefix}/etc/rabbitmq/rabbitmq-env.conf"
-
-
-def _log(prefix: str) -> Command:
-    files = (f"{prefix}/var/log/rabbitmq/{name}" for name in ("std_error.log", "std_out.log", "rabbit@localhost.log"))
-    return Command(("tail", "-qn", "20", *files), timeout=15)
 
 
 def _complaints(said: str) -> tuple[str, ...]:

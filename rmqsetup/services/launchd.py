@@ -152,11 +152,6 @@ class Launchd:
         """Do nothing: its file says so."""
         return ()
 
-    def log(self, name: str) -> Command:
-        """Ask for the end of what the node said, in the files that its plist names."""
-        find = """sed -n 's,.*<string>\\(/.*std_[a-z]*.log\\)</string>.*,\\1,p' "$file" | xargs tail -qn 20"""
-        return _script(find, name)
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Tell the ways apart in which launchd refuses."""
         said = f"{result.stdout}\n{result.stderr}"

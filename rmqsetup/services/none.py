@@ -77,10 +77,6 @@ class Unmanaged:
         """Do nothing: nobody starts services here."""
         return ()
 
-    def log(self, name: str) -> Command:  # noqa: ARG002
-        """Ask for the tail of the node's log."""
-        return Command(("sh", "-c", "tail -qn 20 /var/log/rabbitmq/rabbit@*.log"), timeout=15)
-
     def explain(self, name: str, result: Result) -> RmqsetupError:  # noqa: ARG002
         """Say what would not go, and where the node's own words are."""
         hint = "rmqsetup verify shows how far the node came; its log is in /var/log/rabbitmq"

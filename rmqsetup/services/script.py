@@ -57,10 +57,6 @@ class Scripted:
         """Do nothing: nobody starts services here."""
         return ()
 
-    def log(self, name: str) -> Command:
-        """Ask for the tail of the node's log."""
-        return Command(("sh", "-c", 'tail -qn 20 "$1"/var/log/rabbitmq/*.log', "sh", name), timeout=15)
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say what would not go, and where the node's own words are."""
         hint = f"rmqsetup verify shows how far the node came; its log is in {name}/var/log/rabbitmq"

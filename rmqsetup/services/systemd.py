@@ -32,7 +32,7 @@ class Systemd:
             known=found.get("LoadState", "not-found") not in ("not-found", ""),
             running=active in ("active", "activating", "reloading") and found.get("SubState") != "auto-restart",
             enabled=found.get("UnitFileState", "") in ("enabled", "enabled-runtime", "static", "alias"),
-            since=_seconds(found.get("ExecMainStartTimestamp", "")),
+            since=seconds(found.get("ExecMainStartTimestamp", "")),
             stale=found.get("NeedDaemonReload") == "yes",
             words=" ".join(filter(None, (found.get("LoadState"), active, found.get("SubState")))),
         )
@@ -61,18 +61,15 @@ class Systemd:
         """Disable at boot."""
         return (Command(("systemctl", "--quiet", "disable", name)),)
 
-    def log(self, name: str) -> Command:
-        """Ask the journal for this boot's last lines."""
-        return Command(("journalctl", "-q", "--no-pager", "-b", "-n", "20", "-o", "cat", "-u", name), timeout=15)
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say which service would not do what, and where its own words are."""
         hint = f"see what it said with: journalctl -u {name} -n 50, and /var/log/rabbitmq"
-        return BrokerNotReadyError(f"{result.command} failed", cause=result.tail(), hint=hint)
+        said = (line for line in result.tail().splitlines() if not line.startswith('See "systemctl status'))
+        return BrokerNotReadyError(f"{result.command} failed", cause="\n".join(said), hint=hint)
 
 
-def _seconds(stamp: str) -> float:
-    """Read `Sun 2026-11-22 11:38:56 UTC`; empty when the service never ran."""
+def seconds(stamp: str) -> float:
+    """Read `Sun 2026-11-22 11:38:56 UTC`, in seconds since the epoch; 0 when the service never ran."""
     try:
         when = datetime.strptime(stamp, "%a %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=timezone.utc)
     except ValueError:

@@ -46,10 +46,6 @@ class UserSystemd(Systemd):
         """Do not start any more."""
         return tuple(map(_own, super().disable(name)))
 
-    def log(self, name: str) -> Command:
-        """Ask the user's journal for the last lines."""
-        return _own(super().log(name))
-
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say which service would not do what, and where its own words are."""
         hint = f"see what it said with: journalctl --user -u {name} -n 50"

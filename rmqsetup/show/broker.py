@@ -76,7 +76,8 @@ def listed(leases: tuple[Lease, ...]) -> str:
     rows = [("ID", "RABBITMQ", "NODES", "UP", "HELD BY", "URL")]
     for lease in leases:
         holder = f"process {lease.keeper}" if lease.keeper else "itself"
-        up = span(time.time() - lease.started)
+        age = time.time() - lease.started
+        up = f"{age:.0f} s" if age < 60 else span(age)
         rows.append((lease.name, lease.version, str(len(lease.urls)), up, holder, lease.url))
     return columns(tuple(rows), indent="")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rmqsetup.finding import Severity
-from rmqsetup.show.layout import columns, seconds, wrapped
+from rmqsetup.show.layout import seconds, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.checks import Check, Diagnosis
@@ -25,6 +25,12 @@ def screen(found: Examination, terminal: Terminal, *, root: bool) -> str:
     return "\n\n".join((*parts, _sum(found)))
 
 
+def left_out(cause: Diagnosis, terminal: Terminal) -> str:
+    """Say of a finding that is not mended that the broker is not started because of it."""
+    words = f"{cause.check} is not mended and keeps the broker from starting, so no start is tried: {cause.summary}"
+    return f"{wrapped(words, terminal.width, rest='  ')}\n"
+
+
 def data(found: Examination) -> object:
     """Return the findings as data, consequences below their causes."""
     return {
@@ -41,10 +47,12 @@ def ci(found: Examination, form: str) -> str:
     return _junit(found) if form == "junit" else _github(found)
 
 
-def listing(checks: tuple[Check, ...]) -> str:
-    """Return the checks in columns."""
-    return columns(
-        tuple((check.id, check.group, check.title) for check in sorted(checks, key=lambda c: c.id)), indent=""
+def listing(checks: tuple[Check, ...], terminal: Terminal) -> str:
+    """Return the checks in columns: id, group, title."""
+    wide = max((len(check.group) for check in checks), default=0)
+    rows = sorted((check.id, f"{check.group:<{wide}}  {check.title}") for check in checks)
+    return "\n".join(
+        wrapped(text, terminal.width, first=f"{name}  ", rest=" " * (len(name) + wide + 4)) for name, text in rows
     )
 
 
@@ -77,7 +85,7 @@ def check_data(check: Check) -> object:
 def _illness(illness: Illness, terminal: Terminal) -> str:
     cause = illness.cause
     head = f"{terminal.paint(f'{cause.severity.value:<{_COLUMN}}')}{cause.check}  {cause.summary}"
-    lines = [wrapped(head, terminal.width + (len(head) - len(_plain_head(cause))), rest=" " * _COLUMN)]
+    lines = [wrapped(head, terminal.width, rest=" " * _COLUMN)]
     folded = "; ".join(f"{each.summary} ({each.check})" for each in illness.consequences)
     mended = f"rmqsetup doctor --fix={cause.check}" if cause.fix else ""
     rows = (
@@ -93,10 +101,6 @@ def _illness(illness: Illness, terminal: Terminal) -> str:
         if text:
             lines.append(wrapped(text, terminal.width, first=f"{' ' * _COLUMN}{name:<9}", rest=column))
     return "\n".join(lines)
-
-
-def _plain_head(cause: Diagnosis) -> str:
-    return f"{cause.severity.value:<{_COLUMN}}{cause.check}  {cause.summary}"
 
 
 def _sum(found: Examination) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rmqsetup.verify import Verification
 
 
+NOTHING_LEFT = "Nothing to do: there is no change of rmqsetup's on this machine."
+"""What an uninstall says where nothing was done, or all of it is taken back already."""
+
+
 class Directory(NamedTuple):
     """A directory that stays; `size` in bytes."""
 
@@ -36,15 +40,16 @@ def installed(report: Report, found: Verification | None, terminal: Terminal) ->
     head = wrapped(_headline(report.plan, found), terminal.width)
     if terminal.quiet:
         return head
-    rows, following = pairs(_places(report, found), terminal.width), columns(_next(report, found))
+    rows, following = pairs(_places(report, found), terminal.width), _commands(_next(report, found), terminal.width)
     return f"\n{head}\n\n{rows}\n\nNext\n{following}"
 
 
-def unchanged(plan: Plan, found: Verification | None) -> str:
-    """Return the one line of an install that had nothing to do."""
-    pair = _pair(plan)
+def unchanged(plan: Plan, found: Verification | None, terminal: Terminal) -> str:
+    """Return the one sentence of an install that had nothing to do."""
+    if found and not found.ok:
+        return ""
     seen = _seen(found)
-    return f"Nothing to do: {pair} is as wished{f', {seen}' if seen else ''}." if not found or found.ok else ""
+    return wrapped(f"Nothing to do: {_pair(plan, found)} is as wished{f', {seen}' if seen else ''}.", terminal.width)
 
 
 def taken_back(report: Report, left: Remains, terminal: Terminal) -> str:
@@ -126,16 +131,21 @@ def _report(report: Report) -> dict[str, object]:
 
 
 def _headline(plan: Plan, found: Verification | None) -> str:
-    pair = _pair(plan)
-    seen = _seen(found)
-    if seen:
-        return f"{pair} is installed; {seen}."
-    return f"{pair} is installed; it was not verified." if not found else f"{pair} is installed, and not started."
+    pair = _pair(plan, found)
+    told = f"; {_seen(found)}" if _seen(found) else "; it was not verified" if _started(plan) else ", and not started"
+    return f"{pair} is installed{told}."
 
 
-def _pair(plan: Plan) -> str:
-    found = plan.resolution
-    return f"RabbitMQ {found.rabbitmq} on Erlang {found.erlang}" if found else "RabbitMQ"
+def _started(plan: Plan) -> bool:
+    return plan.request is None or plan.request.start
+
+
+def _pair(plan: Plan, found: Verification | None) -> str:
+    """Say what runs, as the node itself says it where it was asked: a plan may know no more than the series."""
+    its, status = plan.resolution, found.status if found else None
+    if not its:
+        return "RabbitMQ"
+    return f"RabbitMQ {status.version if status else its.rabbitmq} on Erlang {status.erlang if status else its.erlang}"
 
 
 def _seen(found: Verification | None) -> str:
@@ -182,22 +192,32 @@ def _host(listener: NodeListener) -> str:
     return "localhost" if listener.ip in ("0.0.0.0", "::", "127.0.0.1", "::1") else listener.ip  # noqa: S104
 
 
-def _next(report: Report, found: Verification | None) -> tuple[tuple[str, ...], ...]:
+def _next(report: Report, found: Verification | None) -> tuple[tuple[str, str], ...]:
     its, facts = report.plan.layout, report.plan.facts
     unmanaged = facts is not None and facts.service_manager == "none" and not its.services
     start = {"brew": f"{its.prefix}/bin/brew services start {its.service}", "": f"systemctl start {its.service}"}
     command = "rmqsetup start" if unmanaged else start.get(its.services, f"{its.program('rabbitmq-server')} -detached")
     control = its.program("rabbitmqctl")
     return (
-        *(() if found and found.level else ((command, "start the broker"),)),
+        *(() if _started(report.plan) else ((command, "start the broker"),)),
         *((("rmqsetup start --foreground", "let this be the container's command"),) if unmanaged else ()),
-        ("rmqsetup status", "how the broker is"),
+        ("rmqsetup status", "how the broker is")
+        if found or not _started(report.plan)
+        else ("rmqsetup verify", "whether it works"),
         (f"{control} add_user NAME", "guest may only log in here"),
         (f"{control} set_permissions NAME '.*' '.*' '.*'", "what NAME may do"),
         ("rmqsetup uninstall", "take everything back"),
     )
 
 
+def _commands(rows: tuple[tuple[str, str], ...], width: int) -> str:
+    """Return what to type with what it is for, beside it or, where that is too wide, below it."""
+    beside = columns(rows)
+    if all(len(line) <= width for line in beside.splitlines()):
+        return beside
+    return "\n".join(f"  {command}\n      {purpose}" for command, purpose in rows)
+
+
 def _deleting(left: Remains) -> tuple[str, ...]:
-    directories = " ".join((*(each.path for each in left.directories), *filter(None, (left.receipts,))))
-    return tuple(filter(None, (f"rm -r {directories}" if directories else "", left.user and f"userdel {left.user}")))
+    paths = (*(each.path for each in left.directories), left.receipts)
+    return (*(f"rm -r {path}" for path in paths if path), *((f"userdel {left.user}",) if left.user else ()))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rmqsetup.show.layout import pairs, size
 
 if TYPE_CHECKING:
-    from rmqsetup.detect import Facts, InstalledPackage
+    from rmqsetup.facts import Facts, InstalledPackage
     from rmqsetup.show.terminal import Terminal
 
-_PRIVILEGES = {"root": "root", "sudo": "a user with sudo", "none": "a user without sudo"}
+_PRIVILEGES = {"root": "root", "sudo": "a user, and there is sudo", "none": "a user, without sudo"}
 
 
 def screen(facts: Facts, terminal: Terminal) -> str:
@@ -19,7 +19,7 @@ def screen(facts: Facts, terminal: Terminal) -> str:
     init = "none" if facts.service_manager == "none" else facts.service_manager
     rows = (
         ("host", f"{facts.hostname}{inside}"),
-        ("system", " ".join(filter(None, (facts.os.pretty or facts.os.name, facts.os.debian_version)))),
+        ("system", _system(facts)),
         ("kernel", facts.kernel),
         ("architecture", facts.architecture),
         ("memory", size(facts.memory) if facts.memory else ""),
@@ -35,6 +35,12 @@ def screen(facts: Facts, terminal: Terminal) -> str:
         ("data in", ", ".join(facts.directories)),
     )
     return pairs(rows, terminal.width, indent="")
+
+
+def _system(facts: Facts) -> str:
+    """Return the name of a system, with the point release where Debian's name leaves it out."""
+    name, release = facts.os.pretty or facts.os.name, facts.os.debian_version or ""
+    return name if release in name else f"{name} {release}"
 
 
 def _homebrew(facts: Facts) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rmqsetup.show.layout import moment, wrapped
+from rmqsetup.show.layout import moment, pairs
 
 if TYPE_CHECKING:
     from rmqsetup.receipt import Entry, Receipt
@@ -40,12 +40,8 @@ def _receipt(receipt: Receipt, stands: bool, terminal: Terminal) -> str:  # noqa
     undone = "" if stands or receipt.undoes or receipt.status == "rolled back" else ", taken back since"
     head = f"{moment(receipt.started)}  {receipt.title:<9}  {terminal.paint(_status(receipt))}{undone}"
     changed = ", ".join(_changed(receipt))
-    lines = [head, f"  receipt {receipt.id}"]
-    if receipt.undoes:
-        lines.append(wrapped(f"took back {', '.join(receipt.undoes)}", terminal.width, first="  ", rest="    "))
-    if changed:
-        lines.append(wrapped(changed, terminal.width, first="  ", rest="    "))
-    return "\n".join(lines)
+    rows = (("receipt", receipt.id), ("took back", "\n".join(receipt.undoes)), ("changed", changed))
+    return f"{head}\n{pairs(rows, terminal.width)}"
 
 
 def _status(receipt: Receipt) -> str:

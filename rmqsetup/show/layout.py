@@ -22,16 +22,27 @@ def pairs(rows: tuple[tuple[str, str], ...], width: int, *, indent: str = INDENT
 
 
 def wrapped(text: str, width: int, *, first: str = "", rest: str = "") -> str:
-    """Return text broken between words to a width; a line of its own stays one, a long word is not cut."""
-    import textwrap
+    """Return text broken between words to a width; a line of its own stays one, a long word is not cut.
 
-    lines = []
+    Colours take no room.
+    """
+    lines: list[str] = []
     for number, line in enumerate(text.splitlines() or [""]):
-        start = rest if number else first
-        lines += textwrap.wrap(
-            line, width, initial_indent=start, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-        ) or [start.rstrip()]
+        lines += _broken(line, width, rest if number else first, rest)
     return "\n".join(lines)
+
+
+def _broken(line: str, width: int, first: str, rest: str) -> list[str]:
+    """Return one line in pieces that are no wider than `width`, each as full as it can be."""
+    start, *words = line.split(" ")
+    lines = [first + start]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if cells(longer) <= width:
+            lines[-1] = longer
+        elif word:
+            lines.append(rest + word)
+    return [each.rstrip() for each in lines]
 
 
 def columns(rows: tuple[tuple[str, ...], ...], *, indent: str = INDENT) -> str:
@@ -88,16 +99,17 @@ def harmless(text: str) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many columns a text without colours takes: wide characters take two, combining ones none."""
+    """Return how many columns a text takes: wide characters take two, combining ones and colours none."""
     from unicodedata import combining, east_asian_width
 
-    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+    plain = _COLOUR.sub("", text)
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in plain)
 
 
 def cut(text: str, width: int) -> str:
     """Return a line, colours and all, that is no wider than `width`; what was too long ends with an ellipsis."""
     parts = _COLOUR.split(text)
-    if cells("".join(parts[::2])) <= width:
+    if cells(text) <= width:
         return text
     left, kept = width - 1, ""
     for index, part in enumerate(parts):

@@ -27,6 +27,10 @@ _GROUPS = (
 """Titles of the phases, in the order in which they are carried out."""
 
 
+NEXT = "Nothing was changed. rmqsetup install with the same options does this."
+"""What follows on the preview of a plan that was only asked for."""
+
+
 def screen(seen: Preview, terminal: Terminal, *, explain: bool = False, talk: bool = False) -> str:
     """Return the preview as text."""
     parts = [_head(seen.plan, terminal, explain=explain)]

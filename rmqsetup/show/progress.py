@@ -60,7 +60,8 @@ class Progress(AbstractContextManager["Progress"]):
             self._open = False
             self.terminal.say(f" {ended}")
         else:
-            self._line(f"  {self._words or outcome.words or outcome.key} … {ended}")
+            words = self._words or outcome.words or outcome.key
+            self._line(wrapped(f"  {words} … {ended}", self.terminal.width, rest="    "))
         self._words = ""
         if outcome.note:
             self._line(wrapped(outcome.note, self.terminal.width, first="    ", rest="    "))

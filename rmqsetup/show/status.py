@@ -28,7 +28,7 @@ def error(found: BrokerStatus) -> BrokerNotReadyError:
     """Return what is wrong with a broker that is not well."""
     node = found.node
     if node is None:
-        return BrokerNotReadyError(found.problem, cause=found.cause, hint=found.hint)
+        return BrokerNotReadyError(found.problem, cause=found.cause, hint=found.hint or "rmqsetup doctor says why")
     if node.alarms:
         return BrokerNotReadyError(
             f"an alarm blocks publishers: {', '.join(node.alarms)}", hint="rmqsetup verify says why, and what helps"
@@ -36,6 +36,11 @@ def error(found: BrokerStatus) -> BrokerNotReadyError:
     return BrokerNotReadyError(
         f"the node is {node.state.value}", hint="rmqsetup verify waits for it, and says what keeps it"
     )
+
+
+def missing() -> BrokerNotReadyError:
+    """Return what is wrong with a machine that has no broker."""
+    return BrokerNotReadyError("there is no RabbitMQ on this machine", hint="rmqsetup install")
 
 
 def node_rows(node: NodeStatus, terminal: Terminal) -> list[tuple[str, str]]:

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from threading import Event
 
 WIDTH = 80
 """Columns where no terminal says otherwise."""
 
 WIDEST = 110
 """Columns that are used at most: longer lines are hard to read."""
+
+_CLEAR = "\r\x1b[K"
+"""Begins the line anew, empty."""
 
 _COLOURS = {
     **dict.fromkeys(("ok", "passed", "running", "active", "done", "yes"), "32"),
@@ -94,17 +101,33 @@ class Terminal(NamedTuple):
 
     @contextmanager
     def meanwhile(self, text: str) -> Iterator[None]:
-        """Say what takes a moment, on a terminal, and take it off again."""
-        shown = self.live and not self.quiet
-        if shown:
-            self.err.write(text)
-            self.err.flush()
+        """Say what takes a moment, on a terminal, with the seconds it takes, and take it off again."""
+        if not self.live or self.quiet:
+            yield
+            return
+        import threading
+
+        self.tell(text, end="")
+        done = threading.Event()
+        clock = threading.Thread(target=self._tick, args=(text, done), daemon=True)
+        clock.start()
         try:
             yield
         finally:
-            if shown:
-                self.err.write("\r\x1b[K")
-                self.err.flush()
+            done.set()
+            clock.join()
+            self.tell(_CLEAR, end="")
+
+    def interject(self, text: str) -> None:
+        """Say something that stays, while something is said for a moment."""
+        from rmqsetup.show.layout import wrapped
+
+        self.say(f"{_CLEAR if self.live else ''}{wrapped(text, self.width)}")
+
+    def _tick(self, text: str, done: Event) -> None:
+        begun = time.monotonic()
+        while not done.wait(1.0):
+            self.tell(f"{_CLEAR}{text} {time.monotonic() - begun:.0f} s", end="")
 
     def end_line(self) -> None:
         """Begin a line of its own after the ^C that a terminal shows."""

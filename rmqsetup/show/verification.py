@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rmqsetup.show.layout import seconds, wrapped
+from rmqsetup.show.layout import cells, seconds, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.show.terminal import Terminal
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 def line(rung: Rung, terminal: Terminal, *, verbose: bool = False) -> str:
     """Return one rung as it is told while climbing; what was seen, in the short form unless everything is wanted."""
-    word = terminal.paint(f"{rung.verdict.value:<9}", talk=True)
-    head = f"  {word}  {rung.level} {rung.name:<10} {seconds(rung.seconds):>8}"
+    word = terminal.paint(f"{rung.verdict.value:<7}", talk=True)
+    head = f"  {word}  {rung.level} {rung.name:<9}  {seconds(rung.seconds):>6}"
     seen = rung.evidence if rung.ok else (rung.summary,)
     if not seen:
         return head
     if verbose:
-        return "\n".join([head, *(wrapped(text, terminal.width, first=" " * 15, rest=" " * 17) for text in seen)])
-    more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
-    return _cut(f"{head}  {seen[0]}", terminal.width - len(more) + len(word) - 9) + more
+        return "\n".join([head, *(wrapped(text, terminal.width, first=" " * 13, rest=" " * 15) for text in seen)])
+    return f"{head}  {_short(seen, terminal.width - cells(head) - 2)}"
 
 
 def summary(found: Verification, terminal: Terminal) -> str:
@@ -47,5 +46,10 @@ def _shown(found: Verification) -> str:
     )[found.level]
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _short(seen: tuple[str, ...], width: int) -> str:
+    """Return the first thing that was seen, and how many more there are where that fits; cut between words."""
+    more = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
+    if len(seen[0] + more) <= width:
+        return seen[0] + more
+    whole = len(seen[0]) <= width
+    return seen[0] if whole else f"{seen[0][: width - 1].rpartition(' ')[0] or seen[0][: width - 2]} …"
