@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from rmqsetup import archived, definitions, settings
+from rmqsetup import archived, definitions, plugins, settings
 from rmqsetup.archived import BELOW, NOTHING, Archived, of_user, placed_at
 from rmqsetup.codec import Problem, did_you_mean, salvage
 from rmqsetup.errors import UsageError
@@ -340,12 +340,7 @@ def _judge(request: Request) -> Iterator[Problem]:
     if request.source not in SOURCES:
         known = did_you_mean(request.source, SOURCES)
         yield Problem(("source",), f"{request.source!r} is none of {', '.join(SOURCES)}{known}")
-    for name in request.plugins or ():
-        if not re.fullmatch("[a-z][a-z0-9_]*", name):
-            apart = (
-                '; several are written a,b as an option and ["a", "b"] in a recipe' if re.search("[, ]", name) else ""
-            )
-            yield Problem(("plugins",), f"{name!r} is no name of a plugin{apart}")
+    yield from plugins.judge(request.plugins or ())
     yield from settings.judge(request.config)
     if request.mirror and not re.match(r"(https?://[^/\s]|file:///)\S*$", request.mirror):
         yield Problem(("mirror", "url"), f"{request.mirror!r} is no base URL: https://, http:// or file:/// is")

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmqsetup import plugins
 from rmqsetup.archived import Archived
+from rmqsetup.catalog import tables
 from rmqsetup.errors import UsageError
 from rmqsetup.recipe import (
     LATER,
@@ -141,7 +143,7 @@ def test_every_mistake_is_told_at_once_in_form_and_in_meaning():
             "source: 'teem' is none of auto, team, distro, brew, mirror, archive, user; did you mean team?",
         ),
         ('plugins = ["a,b"]', """plugins: 'a,b' is no name of a plugin; several are written a,b as an option"""),
-        ('plugins = ["Management"]', "plugins: 'Management' is no name of a plugin"),
+        ('plugins = ["Management"]', "plugins: 'Management' is no name of a plugin; did you mean rabbitmq_management?"),
         ("lock_timeout = -1", "lock_timeout: -1 is not from 0 to 86400 seconds"),
         ("config = 3", "config: is not a table"),
         ("mirror.url = 'https://me:pw@host/'", "mirror.url: holds a password"),
@@ -408,3 +410,24 @@ def test_a_mistake_about_an_archive_is_explained(overrides, said):
 def test_a_key_of_ones_own_may_sign_an_archive(tmp_path):
     own = replace(archive_wish(tmp_path), key="https://m/k", fingerprint=FINGERPRINT)
     assert override(Request(), own).fingerprint == FINGERPRINT
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rabbitmq_managment", "rabbitmq_management"),
+        ("management", "rabbitmq_management"),
+        ("rabbitmq-web-mqtt", "rabbitmq_web_mqtt"),
+        ("Rabbitmq_Top", "rabbitmq_top"),
+        ("rabbitmq_shovels", "rabbitmq_shovel"),
+        ("rabbitmq_delayed_message_exchang", "rabbitmq_delayed_message_exchange"),
+    ],
+)
+def test_a_plugin_that_was_mistyped_is_told_before_anything_happens(typed, meant):
+    (problem,) = plugins.judge((typed, "rabbitmq_stream"))
+    assert f"did you mean {meant}?" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["rabbitmq_boot_steps_visualiser", "my_plugin", "rabbitmq_auth_backend_ip_range"])
+def test_a_plugin_may_be_anybodys(name):
+    assert list(plugins.judge((name, *tables.plugins()))) == []

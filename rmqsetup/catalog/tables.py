@@ -146,3 +146,9 @@ def bad_pairs() -> tuple[BadPair, ...]:
     """Read the known-bad pairs."""
     table = _table("series.toml")
     return tuple(BadPair(**_row(table, row)) for row in table["bad_pair"])
+
+
+@lru_cache(maxsize=1)
+def plugins() -> tuple[str, ...]:
+    """Read the names of plugins that many people use."""
+    return tuple(name for row in _table("plugins.toml")["plugins"] for name in row["names"])
