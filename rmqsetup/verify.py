@@ -56,13 +56,19 @@ Installed = Callable[[Host, tuple[str, ...]], tuple[Expectation, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be verified: a node, its packages, its service manager by name, who to log in as."""
+    """What is to be verified: a node, its packages, its service manager by name, who to log in as.
+
+    `holder` says what keeps a node running that is no service: it is up, or it is lost. `hint` is what to do with such
+    a node, whatever does not hold of it.
+    """
 
     address: NodeAddress
     service_manager: str = "systemd"
     expectations: tuple[Expectation, ...] = ()
     installed: Installed | None = None
     credentials: Credentials | None = None
+    holder: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,7 @@ def _stand(climb: _Climb, number: int, name: str, step: Step) -> Rung:
     except RmqsetupError as error:
         seconds = time.monotonic() - started
         words = climb.last_words() if number else ()
-        hint = causes.remedy(climb.host, words, climb.target.address.layout) or error.hint
+        hint = climb.target.hint or causes.remedy(climb.host, words, climb.target.address.layout) or error.hint
         return Rung(number, name, Verdict.FAILED, seconds, (*error.looked_at, *words), error.cause, hint, error.message)
 
 
@@ -223,6 +229,9 @@ def _packages(climb: _Climb) -> tuple[str, ...]:
 
 
 def _service(climb: _Climb) -> tuple[str, ...]:
+    if climb.target.holder:
+        climb.settled = True
+        return (climb.target.holder,)
     if climb.target.service_manager in supervised.MANAGERS:
         return (supervised.state_in_words(climb.host, climb.target.address.layout),)
     if climb.target.service_manager != "systemd":
