@@ -76,6 +76,9 @@ def fetched(wish: Origin, *, own: bool = True, told: Callable[[str], None] = lam
         if wish.source == "distro":
             raise binaries.missing(wish.wanted, _words(error)) from error
         return _instead(wish, error, own=own, told=told)
+    except NetworkError as error:
+        error.hint = f"{error.hint}; or {binaries.BROUGHT}"
+        raise
 
 
 def export(wish: Origin, file: Path, *, told: Callable[[str], None] = lambda _words: None) -> tuple[str, str, str]:
