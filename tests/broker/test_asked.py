@@ -11,6 +11,9 @@ import tempfile
 import pytest
 
 from rmqsetup.broker import asked, place
+from rmqsetup.hosts.local import LocalHost
+from rmqsetup.probes import commandline
+from rmqsetup.probes.node import Way, node_status
 from rmqsetup.testing import broker as throwaway
 from rmqsetup.testing import faults
 
@@ -97,6 +100,13 @@ def test_a_cluster_is_looked_at_from_its_first_node(run):
     with throwaway(nodes=2) as broker:
         assert broker.lease.node in run("status", "--broker", broker.name).stdout
         run("verify", "--broker", broker.name, "--level", "4")
+
+
+def test_rabbitmqctl_is_the_way_round_for_it_as_well(broker):
+    address = asked.address(broker.folder, broker.lease)
+    told, seen = commandline.node_status(LocalHost(), address), node_status(LocalHost(), address)
+    assert (told.way, seen.way) == (Way.COMMAND_LINE, Way.DISTRIBUTION)
+    assert (told.name, told.version, set(told.listeners)) == (seen.name, seen.version, set(seen.listeners))
 
 
 def test_the_doctor_has_no_word_for_it_and_says_who_has(run):
