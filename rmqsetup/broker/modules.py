@@ -64,7 +64,8 @@ def _file(member: Member) -> Path:
     """Return where the list of an installation is: by its places, its versions and its plugins."""
     programs = member.binaries
     plugins = (path.name for path in member.plugins)
-    what = (BATCHES, str(programs.home), str(programs.erlang), programs.runtime, *plugins)
+    translated = bool(member.wish.config)
+    what = (BATCHES, translated, str(programs.home), str(programs.erlang), programs.runtime, *plugins)
     return cache() / f"{programs.version}-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
 
 
