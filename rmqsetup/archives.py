@@ -5,11 +5,11 @@ What is published is read by `releases`; what follows on the machine is in `pref
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rmqsetup import guard, keys, pairing, releases
+from rmqsetup import guard, keys, pairing, releases, rpmbase
 from rmqsetup.catalog import Catalog, Distribution, Placement, Publication, Refusal, Tested
 from rmqsetup.catalog.rows import Citation
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
@@ -18,11 +18,14 @@ from rmqsetup.host import Command, Host, Kind, Result
 from rmqsetup.keys import Key
 from rmqsetup.managers import Package, State
 from rmqsetup.managers.layout import of_archive
+from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import find
+from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
 from rmqsetup.releases import Offer, Proven
 from rmqsetup.resolution import Resolution
-from rmqsetup.resolve import ERLANG, place
+from rmqsetup.resolve import place
+from rmqsetup.shipped import Shipped
 from rmqsetup.version import upstream
 
 _AS_ROOT = "the node will run as root: run rmqsetup as a user of the broker's own, to let it run as that"
@@ -39,13 +42,14 @@ _ASK = (
 
 @dataclass(frozen=True, slots=True)
 class Erlang:
-    """An Erlang to be had. `folder` is where `erl` is; empty for one to be unpacked or installed."""
+    """An Erlang to be had. `folder` is where `erl` is, empty for one to be unpacked; `packages` bring it there."""
 
     version: str
     folder: str = ""
     archive: Proven | None = None
     offer: Offer | None = None
-    packages: bool = False
+    packages: tuple[Package, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +88,18 @@ def resolve(facts: Facts, request: Request, catalog: Catalog, *, host: Host, cac
     trusted = keys_of(case)
     given = given_by(case, trusted) if request.archive.file else None
     servers = (given.version,) if given else within_reach(here, case)
-    erlangs = _erlangs(case)
-    pair = pairing.choose(request, servers, tuple(each.version for each in erlangs))
-    if not pair.rabbitmq:
-        hint = pair.hint if erlangs else _without_erlang(case)
-        raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
+    pair, chosen = choose(case, servers, _erlangs(case))
     version = upstream(pair.rabbitmq)
     reasons = (guard.passed(here, version, catalog),) if here else ()
     server = given or (None if here == version else published(case, version, trusted))
-    erlang = fetched(next(each for each in erlangs if each.version == pair.erlang), case)
+    erlang = fetched(chosen, case)
     return Resolution(
         row(facts, case.place),
         "archive",
         version,
         upstream(pair.erlang),
-        tuple(Package(name) for name in ERLANG) if erlang.packages else (),
-        origins=(f"{case.place.distribution.family.capitalize()}*",) if erlang.packages and case.place else (),
+        erlang.packages,
+        origins=erlang.origins,
         keys=trusted,
         archives=tuple(filter(None, (server, erlang.archive))),
         erl=erlang.folder,
@@ -262,18 +262,48 @@ def published(case: Case, version: str, trusted: tuple[Key, ...]) -> Proven:
     return found
 
 
-def _erlangs(case: Case) -> tuple[Erlang, ...]:
-    """Return every Erlang to choose from; what was named is the only one, and what is here comes before the rest."""
+def choose(
+    case: Case, servers: tuple[str, ...], places: Iterable[tuple[Erlang, ...]], *, hint: str = ""
+) -> tuple[Pair, Erlang]:
+    """Return the best pair of the nearest place whose Erlang any release runs on; those further away are not asked.
+
+    Raises `UnsupportedError` where none does.
+    """
+    seen: list[Erlang] = []
+    for erlangs in places:
+        pair = pairing.choose(case.request, servers, tuple(each.version for each in erlangs))
+        if pair.rabbitmq:
+            return pair, next(each for each in erlangs if each.version == pair.erlang)
+        seen += erlangs
+    pair = pairing.choose(case.request, servers, tuple(each.version for each in seen))
+    hint = hint or (pair.hint if seen else _without_erlang(case))
+    raise UnsupportedError(pair.problem, cause=f"there is {pair.available}", hint=hint)
+
+
+def _erlangs(case: Case) -> Iterator[tuple[Erlang, ...]]:
+    """Yield what there is to choose from: what was named, or what is here, the distribution's, what is published."""
     if case.request.archive.erlang:
-        return (named(case),)
-    there = existing(case)
-    if there and case.request.erlang.admits(there.version):
-        return (there,)
-    known = case.facts.candidate("erlang-base")
-    own = (known.version if known else "") or (case.place.distribution.erlang if case.place else "")
-    if case.is_root and own and case.facts.manager == "apt":
-        return (Erlang(own, folder="/usr/bin", packages=True),)
-    return prebuilt(case)
+        yield (named(case),)
+        return
+    if there := existing(case):
+        yield (there,)
+    if shipped := _shipped(case):
+        yield (shipped,)
+    yield prebuilt(case)
+
+
+def _shipped(case: Case) -> Erlang | None:
+    """Return the distribution's own, where root may install it; lists of RPM packages are fetched only for this."""
+    if not case.is_root or case.place is None or find(case.facts.manager) is None:
+        return None
+    own = Shipped(case.facts, case.place.distribution)
+    if isinstance(own.told, RepoFiles) and not own.erlang:
+        offers = rpmbase.offered(case.host, own.told, case.facts.sources, fetch=True)
+        own = replace(own, facts=replace(case.facts, candidates=offers))
+    if not own.erlang:
+        return None
+    packages = tuple(Package(name) for name in own.its.pieces)
+    return Erlang(own.erlang, "/usr/bin", packages=packages, origins=own.origins)
 
 
 def named(case: Case) -> Erlang:

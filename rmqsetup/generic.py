@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rmqsetup import archives, cached, catalog, pairing, unpacked
+from rmqsetup import archives, cached, catalog, unpacked
 from rmqsetup.archives import Case, Erlang
 from rmqsetup.cached import Binaries
 from rmqsetup.detect import detect
-from rmqsetup.errors import RmqsetupError, UnsupportedError
+from rmqsetup.errors import RmqsetupError
 from rmqsetup.facts import Privilege
 from rmqsetup.host import Host
 from rmqsetup.recipe import Request
@@ -22,6 +22,8 @@ from rmqsetup.version import upstream
 
 ARCHIVES = "archives"
 """The folder of the cache with archives as they were fetched."""
+
+_ANOTHER = "name an Erlang that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256"
 
 
 def binaries(host: Host, cache: Path, request: Request, *, own: bool = True) -> Binaries:
@@ -58,7 +60,7 @@ def _made(case: Case, cache: Path, *, own: bool) -> Binaries:
     trusted = archives.keys_of(case)
     given = archives.given_by(case, trusted) if case.request.archive.file else None
     servers = (given.version,) if given else archives.within_reach("", case)
-    pair, erlang = _chosen(case, servers, own=own)
+    pair, erlang = archives.choose(case, servers, _erlangs(case, own=own), hint=_ANOTHER)
     server = given or archives.published(case, upstream(pair.rabbitmq), trusted)
     parcel = _parcel(erlang, case, cache)
     home = cached.tree(server, host=case.host, cache=cache)
@@ -66,22 +68,6 @@ def _made(case: Case, cache: Path, *, own: bool) -> Binaries:
     made_of = (server, parcel) if parcel else (server,)
     return cached.note_pair(
         cache, case.host, Binaries(home, root, upstream(pair.rabbitmq), upstream(erlang.version), made_of)
-    )
-
-
-def _chosen(case: Case, servers: tuple[str, ...], *, own: bool) -> tuple[pairing.Pair, Erlang]:
-    """Return the pair with the nearest Erlang that any release runs on. Raises `UnsupportedError` where none does."""
-    seen: list[Erlang] = []
-    for erlangs in _erlangs(case, own=own):
-        pair = pairing.choose(case.request, servers, tuple(each.version for each in erlangs))
-        if pair.rabbitmq:
-            return pair, next(each for each in erlangs if each.version == pair.erlang)
-        seen += erlangs
-    pair = pairing.choose(case.request, servers, tuple(each.version for each in seen))
-    raise UnsupportedError(
-        pair.problem,
-        cause=f"there is {pair.available}",
-        hint="name an Erlang that is built for this machine: --erlang-archive FILE|URL --erlang-digest SHA256",
     )
 
 
@@ -97,7 +83,7 @@ def _erlangs(case: Case, *, own: bool) -> Iterator[tuple[Erlang, ...]]:
     except RmqsetupError:  # no apt, or nothing of it: one more place without an Erlang
         pass
     else:
-        yield (Erlang(upstream(offer.erlang), packages=True),)
+        yield (Erlang(upstream(offer.erlang), packages=offer.packages),)
     yield archives.prebuilt(case)
 
 

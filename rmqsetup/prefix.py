@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from rmqsetup.facts import Facts
 from rmqsetup.host import MARK
 from rmqsetup.managers.layout import Layout
+from rmqsetup.managers.sources import sources
 from rmqsetup.plan import Plan, order
 from rmqsetup.recipe import Request, enabled_plugins
 from rmqsetup.releases import SERVER, Proven
@@ -230,11 +231,12 @@ def _packages(resolution: Resolution, facts: Facts, request: Request) -> tuple[S
     """Install the distribution's Erlang, where that was chosen."""
     if not resolution.packages:
         return ()
+    its = sources(facts.manager).layout
     return (
         Packages(
             facts.manager,
             want=resolution.packages,
-            family=("erlang-*",),
+            family=tuple(each for each in its.family if each != its.server),
             origins=resolution.origins,
             recommends=False,
             lock_timeout=request.lock_timeout,

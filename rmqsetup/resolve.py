@@ -7,7 +7,6 @@ is in `wishes`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from rmqsetup import guard, homebrew, pairing
@@ -17,14 +16,15 @@ from rmqsetup.detect import Facts
 from rmqsetup.errors import NetworkError, UnsupportedError, UsageError
 from rmqsetup.indices import Repository, Survey
 from rmqsetup.managers import Package, State
-from rmqsetup.managers.layout import ERLANG, SYSTEM, Layout
+from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.managers.sources import Served, Sources, find, sources
 from rmqsetup.pairing import Pair
 from rmqsetup.recipe import Request
 from rmqsetup.resolution import Answer, Ask, Resolution, Source
+from rmqsetup.shipped import Shipped
 from rmqsetup.version import Precision, Wanted, upstream
 
-__all__ = ["ERLANG", "SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "place", "resolve", "source_of"]
+__all__ = ["SERVER", "Answer", "Ask", "Resolution", "Served", "Source", "place", "resolve", "source_of"]
 
 SERVER = SYSTEM.server
 
@@ -44,36 +44,19 @@ class _Case:
         return self.place.distribution
 
     @property
+    def shipped(self) -> Shipped:
+        """What the distribution itself ships."""
+        return Shipped(self.facts, self.row)
+
+    @property
     def told(self) -> Sources:
         """How its package manager is told of repositories."""
-        return sources(self.row.manager)
+        return self.shipped.told
 
     @property
     def its(self) -> Layout:
         """Where its RabbitMQ keeps its things, and what its packages are called."""
-        return self.told.layout
-
-    @property
-    def repositories(self) -> tuple[str, ...]:
-        """Patterns of what its package manager calls the repositories that are not for RabbitMQ alone."""
-        return tuple(name for source in self.facts.sources if source.own and source.enabled for name in source.names)
-
-    @property
-    def own_origins(self) -> tuple[str, ...]:
-        """Patterns of what its package manager calls where the distribution's own packages are from."""
-        return self.repositories if self.told.form == "rpm" else (f"{self.row.family.capitalize()}*",)
-
-    def is_own(self, origin: str) -> bool:
-        """Whether a package's origin or maker is the distribution itself, or what it is made from."""
-        named = origin.casefold().startswith((self.row.family, self.facts.os.id or self.row.family))
-        return (
-            named or origin.startswith(self.row.vendors) or any(fnmatchcase(origin, each) for each in self.repositories)
-        )
-
-    def own(self, *packages: str) -> str:
-        """Return the version that the distribution itself offers, as far as its lists were fetched."""
-        known = self.facts.candidate(*packages)
-        return known.version if known and (not known.origin or self.is_own(known.origin)) else ""
+        return self.shipped.its
 
 
 def resolve(facts: Facts, request: Request, catalog: Catalog, ask: Ask) -> Resolution:
@@ -169,7 +152,7 @@ def _installed(case: _Case) -> Resolution | None:
         return None
     if not request.rabbitmq.admits(server.version) or not request.erlang.admits(erlang.version):
         return None
-    own = case.is_own(server.origin)
+    own = case.shipped.is_own(server.origin)
     if request.source in ("team", "mirror") and (own or not _configured(case)):
         return None
     verdict = pairing.judge(server.version, erlang.version)
@@ -211,7 +194,7 @@ def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
 
 def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Resolution:
     row, request = case.row, case.request
-    rabbitmq, erlang = case.own(SERVER) or row.rabbitmq, case.own(*case.its.runtimes) or row.erlang
+    rabbitmq, erlang = case.shipped.version(SERVER) or row.rabbitmq, case.shipped.erlang
     if not rabbitmq:
         raise UnsupportedError(
             f"{_title(case)} offers no RabbitMQ of its own, as far as its package lists say",
@@ -222,7 +205,7 @@ def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Re
         _compare(name, wanted, offered=offered, case=case, reason=reason)
     verdict = pairing.judge(rabbitmq, erlang)
     known = case.facts.candidate(SERVER)
-    origin = known.origin if known and case.is_own(known.origin) else ""
+    origin = known.origin if known and case.shipped.is_own(known.origin) else ""
     named = (f"{origin}*",) if origin and case.told.form != "rpm" else ()
     words = (case.place.because, reason, f"{row.name} ships RabbitMQ {upstream(rabbitmq)}", verdict.reason)
     return Resolution(
@@ -231,7 +214,7 @@ def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Re
         upstream(rabbitmq),
         upstream(erlang),
         (Package(SERVER, rabbitmq if request.rabbitmq.precision is Precision.EXACT else ""),),
-        origins=tuple(dict.fromkeys((*named, *case.own_origins))),
+        origins=tuple(dict.fromkeys((*named, *case.shipped.origins))),
         notice=notice,
         warnings=(*case.place.warnings, *pairing.warnings(verdict, own=True)),
         reasons=(*filter(None, words), *pairing.remarks(verdict)),
@@ -263,7 +246,7 @@ def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
     surveys = [survey for survey in answer.surveys if survey.answered]
     servers = tuple(o.version for s in surveys for o in s.offers if o.package == SERVER)
     erlangs = tuple(o.version for s in surveys for o in s.offers if o.package == case.its.erlang)
-    own = "" if erlangs else case.own(*case.its.runtimes) or case.row.erlang
+    own = "" if erlangs else case.shipped.erlang
     pair = pairing.choose(case.request, _within_reach(servers, case), erlangs or ((own,) if own else ()))
     lack = _lack(case, source) if own else ""
     if not pair.rabbitmq:
@@ -278,7 +261,7 @@ def _from_source(case: _Case, source: Source, answer: Answer) -> Resolution:
         upstream(pair.rabbitmq),
         upstream(pair.erlang),
         (Package(SERVER, pair.rabbitmq), *erlang),
-        origins=(*origins, *(case.own_origins if own else ())),
+        origins=(*origins, *(case.shipped.origins if own else ())),
         served=tuple(_served(survey, source) for survey in surveys),
         keys=answer.keys,
         warnings=(*case.place.warnings, *pair.warnings),

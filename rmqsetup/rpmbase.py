@@ -45,7 +45,7 @@ def look(host: Host, its: RepoFiles, *, offers: bool, fetch: bool = False) -> Rp
     sources, unreadable = _sources(host, its)
     found = Rpm(packages, architecture, sources, unreadable)
     fetch = fetch and all(package.name != its.layout.server for package in packages)
-    return replace(found, candidates=_candidates(host, its, sources, fetch=fetch)) if offers else found
+    return replace(found, candidates=offered(host, its, sources, fetch=fetch)) if offers else found
 
 
 def _packages(host: Host, its: RepoFiles) -> tuple[tuple[InstalledPackage, ...], str]:
@@ -84,9 +84,7 @@ def _judged(source: ConfiguredSource, its: RepoFiles) -> ConfiguredSource:
     return replace(source, retired=retired, own=not foreign)
 
 
-def _candidates(
-    host: Host, its: RepoFiles, sources: tuple[ConfiguredSource, ...], *, fetch: bool
-) -> tuple[Candidate, ...]:
+def offered(host: Host, its: RepoFiles, sources: tuple[ConfiguredSource, ...], *, fetch: bool) -> tuple[Candidate, ...]:
     """Return the newest version of each package in the repositories that are not for RabbitMQ alone."""
     names = (its.layout.server, *its.layout.runtimes)
     own = [(name, source) for source in sources if source.own and source.enabled for name in source.names]

@@ -21,6 +21,7 @@ from rmqsetup.detect import Init, Privilege, detect
 from rmqsetup.errors import NetworkError, TrustError, UnsupportedError
 from rmqsetup.host import Command, Kind, Result, Standing
 from rmqsetup.hosts.replay import ReplayHost
+from rmqsetup.managers import Package
 from rmqsetup.managers.layout import of_archive
 from rmqsetup.plan import Plan
 from rmqsetup.prefix import Place, User, build, candidates
@@ -39,21 +40,35 @@ USER = User("plain", "plain", "/home/plain")
 
 
 class Machine(ReplayHost):
-    """A recorded machine with an Erlang of its own, and a release in use; `fit` for the scripts of one."""
+    """A recorded machine with an Erlang of its own, and a release in use; `fit` for the scripts of one.
+
+    `offers` is what dnf answers, and `asked` how often it was.
+    """
 
     fit = True
 
     def __init__(
-        self, name: str, *, erlang: str = "", current: str = "", owners: tuple[tuple[str, str], ...] = ()
+        self,
+        name: str,
+        *,
+        erlang: str = "",
+        offers: str = "",
+        current: str = "",
+        owners: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(MACHINES / name)
         self.erlang = erlang
+        self.offers = offers
+        self.asked = 0
         self.current = current
         self.owners = dict(owners)
 
     def run(self, command: Command, listener=None) -> Result:
         if command.argv[:2] == ("sh", "-c"):
             return Result(command, 0, "/usr/local/bin/erl\n" if self.erlang else "")
+        if "repoquery" in command.argv:
+            self.asked += 1
+            return Result(command, 0, self.offers)
         if command.argv == ("uname", "-s"):
             return Result(command, 0, "Linux\n")
         if command.argv[0] == "ls":
@@ -163,9 +178,29 @@ def test_where_rpm_installs_an_erlang_of_its_packages_is_used_once_it_is_there(s
     assert (found.erl, found.packages) == ("/usr/local/bin", ())
 
 
-def test_an_erlang_that_does_not_fit_is_refused(shelf):
-    with pytest.raises(UnsupportedError, match=r"no Erlang fits RabbitMQ 4\.2\.9"):
-        resolved(shelf, wish(shelf), Machine("debian-13", erlang="25.3"))
+def test_root_takes_the_erlang_of_rpm_packages_and_asks_for_it_only_then(shelf):
+    rocky = replace(facts("rocky-9-bare"), privilege=Privilege.ROOT)
+    rocky = replace(rocky, sources=tuple(replace(each, names=("appstream",), own=True) for each in rocky.sources[:1]))
+    host = Machine("rocky-9-bare", offers="erlang\t27.3.4-1.el9\tappstream\nerlang-erts\t27.3.4-1.el9\tappstream\n")
+    found = resolved(shelf, wish(shelf), host, rocky)
+    assert (found.packages, found.origins, found.erl) == ((Package("erlang"),), ("appstream",), "/usr/bin")
+    (step,) = (each for each in planned(found, wish(shelf), found=rocky).steps if isinstance(each, Packages))
+    assert (step.manager, step.family) == ("dnf", ("erlang", "erlang-*"))
+    assert host.asked == 1
+    resolved(shelf, wish(shelf), Machine("rocky-9-bare", erlang="27.3.4", offers="nobody asks"), rocky)
+    plain = Machine("rocky-9-bare", offers="nobody asks")
+    with pytest.raises(UnsupportedError):
+        resolved(shelf, wish(shelf), plain, replace(rocky, privilege=Privilege.NONE))
+    assert plain.asked == 0
+
+
+def test_an_erlang_that_does_not_fit_is_passed_over_and_refused_where_it_is_the_last(shelf):
+    host = Machine("debian-13", erlang="25.3")
+    assert resolved(shelf, wish(shelf), host).erl == "/usr/bin"
+    plain = replace(facts(), privilege=Privilege.NONE)
+    with pytest.raises(UnsupportedError, match=r"no Erlang fits RabbitMQ 4\.2\.9") as caught:
+        resolved(shelf, wish(shelf), host, plain)
+    assert "needs Erlang 27.0 to 27" in caught.value.hint
 
 
 def test_the_archive_has_to_be_the_release_that_was_wished_for(shelf):

@@ -26,7 +26,7 @@ LAYERS = (
     (
         *("detect", "guard", "resolve", "plan", "keys", "indices", "index_files", "repodata", "unzstd"),
         *("export", "scripted", "upgrade", "cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos"),
-        *("rpmbase", "network", "resolvers", "pairing", "recipe"),
+        *("rpmbase", "network", "resolvers", "pairing", "recipe", "shipped"),
         *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
         *("cached", "cargo", "generic"),
     ),

@@ -1,4 +1,4 @@
-"""What files and trees on this machine share: syncing, clearing away what is empty, and what a refusal means."""
+"""What files and trees on this machine share: making folders, syncing, clearing what is empty, what a refusal means."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import os
 from pathlib import Path
 
 from rmqsetup.errors import ManagerError
+
+
+def make_folder(place: Path) -> None:
+    """Make a folder with those above it, for everybody to read whatever the umask: a node is another user."""
+    if place.is_dir():
+        return
+    make_folder(place.parent)
+    place.mkdir()
+    place.chmod(0o755)
 
 
 def remove_empty(directories: tuple[str, ...]) -> None:

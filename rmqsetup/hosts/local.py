@@ -28,7 +28,10 @@ from rmqsetup.host import (
     Unpack,
     Write,
 )
-from rmqsetup.hosts.disk import file_error, remove_empty, sync_directory
+from rmqsetup.hosts.disk import file_error, make_folder, remove_empty, sync_directory
+
+OPEN, KEPT = 0o022, -1
+"""What root's commands make is for everybody to read, as package managers expect; a user's umask is kept."""
 
 GRACE = 5.0
 """Seconds between the polite and the final signal to a command that is to end."""
@@ -52,6 +55,7 @@ class LocalHost:
                 stderr=subprocess.PIPE,
                 env={**os.environ, "LC_ALL": "C.UTF-8", **dict(command.env)},
                 start_new_session=True,
+                umask=OPEN if os.geteuid() == 0 else KEPT,
             )
         except FileNotFoundError:
             return Result(command, NOT_FOUND, "", f"{command.argv[0]}: not found")
@@ -100,7 +104,7 @@ class LocalHost:
         target = Path(write.path)
         try:
             content = Path(write.source).read_bytes() if write.source else write.content
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".rmqsetup", dir=target.parent)
             try:
                 with os.fdopen(handle, "wb") as stream:

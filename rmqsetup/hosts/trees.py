@@ -14,7 +14,7 @@ from rmqsetup import parcel
 from rmqsetup.errors import ConflictError, ManagerError, TrustError
 from rmqsetup.host import MARK, Clear, Command, Kind, Link, Result, Standing, Unpack
 from rmqsetup.hosts import debs
-from rmqsetup.hosts.disk import file_error, remove_empty, sync_directory
+from rmqsetup.hosts.disk import file_error, make_folder, remove_empty, sync_directory
 from rmqsetup.tarball import Entry, entries, refused
 from rmqsetup.tarball import Kind as Entries
 
@@ -47,7 +47,7 @@ def unpack(wish: Unpack, run: Callable[[Command], Result]) -> None:
     data = _checked(wish)
     through, path = Path(wish.through), Path(wish.path)
     try:
-        through.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(through.parent)
         try:
             _delete(through)
             through.mkdir(mode=0o755)
@@ -96,7 +96,7 @@ def link(wish: Link) -> None:
         with contextlib.suppress(FileNotFoundError):
             new.unlink()
         if wish.target:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             new.symlink_to(wish.target)
             new.replace(path)
         elif there:
@@ -137,9 +137,9 @@ def _fill(root: Path, tree: Iterator[Entry]) -> None:
     for entry in tree:
         place = root / entry.name
         if entry.kind is Entries.FOLDER:
-            _folder(place, root)
+            make_folder(place)
             continue
-        _folder(place.parent, root)
+        make_folder(place.parent)
         if entry.kind is Entries.LINK:
             links.append(entry)
         elif entry.kind is Entries.HARD:
@@ -161,16 +161,6 @@ def _refuse_outward(root: Path, entry: Entry) -> None:
         raise refused("a link leads nowhere", entry.name) from error
     if landed != inside and not landed.startswith(f"{inside}{os.sep}"):
         raise refused("a link leads out of it", f"{ascii(entry.name)[1:-1]} by way of others")
-
-
-def _folder(place: Path, root: Path) -> None:
-    """Make a folder with those above it, for everybody to read whatever the umask."""
-    if place.is_dir():
-        return
-    if place != root:
-        _folder(place.parent, root)
-    place.mkdir()
-    place.chmod(0o755)
 
 
 def _new(place: Path, content: bytes, mode: int) -> None:

@@ -19,6 +19,8 @@ _ENVIRONMENT = (
 _CONFFILES = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
 PATIENCE = ("-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20", "-o", "Acquire::Retries=1")
 _QUIETLY = ("-y", "-q", "-o", "APT::Status-Fd=3", "-o", "Dpkg::Use-Pty=0", *_CONFFILES, *PATIENCE)
+_ASKING = ("-o", "Debug::NoLocking=1", "-o", "APT::Get::Assume-Yes=false", "-o", "quiet=1")
+"""Whoever has configured apt to say yes, as images of containers do, or to be very quiet, has it refuse held ones."""
 _HALF_UNPACKED = ("-o", "Dpkg::Options::=--force-remove-reinstreq")
 """A package that was killed while it was unpacked has to be unpacked again before dpkg removes it, unless told."""
 _BUSY = ("Could not get lock", "is another process using it")
@@ -70,8 +72,8 @@ class Apt:
         return replace(update, weighed=True)
 
     def simulate(self, wish: Wish) -> Command:
-        """Ask `apt-get -s`; needs no root and no lock."""
-        return Command(("apt-get", "-s", "-o", "Debug::NoLocking=1", *_words(wish)), env=_ENVIRONMENT, timeout=120)
+        """Ask `apt-get -s`; needs no root and no lock. Holds are lifted later, so it is not to stop at them."""
+        return Command(("apt-get", "-s", *_ASKING, *_words(wish)), env=_ENVIRONMENT, timeout=120)
 
     def parse_simulation(self, result: Result) -> Transaction:
         """Read the `Inst` and `Remv` lines; the problem is what apt says behind `E:` and the lines above it."""

@@ -17,7 +17,7 @@ from lab.trust import Trust
 
 SCRIPT = Path(__file__).with_name("rpms.sh")
 PLACE = "srv/rpm"
-"""Where in the layer the repositories are: `sets/NAME/{erlang,rabbitmq}`, `system`, `system-old` and `empty`."""
+"""Where in the layer repositories are: `sets/NAME/{erlang,rabbitmq}`, `system`, `system-old`, `shipped`, `empty`."""
 
 NOW = ("4.2.9-1.el8", "27.3.4.6-1.el9")
 """The versions of RabbitMQ and Erlang that a repository offers; the content is whatever the suite has."""
@@ -226,6 +226,7 @@ class _Workshop:
         for name, key, inside in SETS:
             self._set(f"/srv/rpm/sets/{name}", key, inside)
         self._sh("index", "/srv/rpm/empty")
+        self._shipped()
         self.machine.run(
             "sh",
             "-c",
@@ -258,6 +259,12 @@ class _Workshop:
         script = """set -e; cd /srv/rpm; cp seed/*.rpm system/; cp system/*.rpm system-old/
 sh /build/rpms.sh sign "$1" system/*.rpm system-old/*.rpm; sh /build/rpms.sh index system system-old"""
         self.machine.run("sh", "-c", script, "sh", self.trust.distribution.fingerprint, check=True)
+
+    def _shipped(self) -> None:
+        """Make what a distribution has that ships an Erlang and no RabbitMQ."""
+        erlang = f"/srv/rpm/sets/real/erlang/erlang-{NOW[1]}.*.rpm"
+        self.machine.run("sh", "-c", f"mkdir /srv/rpm/shipped; cp {erlang} /srv/rpm/shipped/", check=True)
+        self._sh("index", "/srv/rpm/shipped")
 
     def _set(self, place: str, key: str, inside: tuple[Spec, ...]) -> None:
         paths = self._made(inside)

@@ -213,8 +213,8 @@ STOPPED = (
     Fault(
         "user missing",
         "RMQ-007",
-        "cp -p /etc/passwd /root/passwd; sed -i /^rabbitmq:/d /etc/passwd",
-        "cp -p /root/passwd /etc/passwd",
+        "cp -p /etc/passwd /etc/shadow /root/; sed -i /^rabbitmq:/d /etc/passwd",
+        "cp -p /root/passwd /root/shadow /etc/",
         "all",
         alone=True,
     ),

@@ -16,13 +16,16 @@ PLUGINS = "/etc/rabbitmq/enabled_plugins"
 @pytest.mark.parametrize("base", ["trixie", "bookworm", "forky"])
 def test_from_the_distribution_to_a_message_and_back(boot, tool, base):
     machine = boot(base, layers=tool.layers())
+    machine.write("/etc/apt/apt.conf.d/90image", 'APT::Get::Assume-Yes "true";\nquiet "2";\n')  # some images have it
     before = machine.snapshot()
 
     plan = envelope(machine, "plan", "--source", "distro", "--recipe", "production", code=10)
     assert before.differences(machine.snapshot()) == (), "a plan changes nothing"
     assert plan["data"]
 
-    done = envelope(machine, "install", "--source", "distro", "--recipe", "production", "--yes")
+    hardened = ("sh", "-c", "umask 077; exec rmqsetup install --source distro --recipe production --yes --output json")
+    done = json.loads(machine.run(*hardened, check=True).stdout)
+    assert machine.run("stat", "-c", "%a", "/etc/rabbitmq/conf.d").stdout == "755\n", "the node is another user"
     assert boots(machine) == 1, "the node boots once, already configured"
     healthy(machine)
     version = machine.run("rabbitmqctl", "-q", "version", check=True).stdout.strip()
