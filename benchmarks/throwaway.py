@@ -73,7 +73,7 @@ with RabbitServer() as server:
 TESTING_RABBITMQ = """
 import os, pika, testing.rabbitmq
 with testing.rabbitmq.RabbitMQServer(rabbitmq_script_dir=os.environ["SBIN"], boot_timeout=60) as server:
-    pika.BlockingConnection(pika.URLParameters(server.url())).close()
+    pika.BlockingConnection(pika.URLParameters(server.url().replace("ampq:", "amqp:"))).close()
     print("carried", flush=True)
 """
 

@@ -12,15 +12,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from rmqsetup import __version__
+from rmqsetup import __version__, resolvers
 from rmqsetup.errors import NetworkError, UsageError
 
 if TYPE_CHECKING:
@@ -93,11 +93,33 @@ def fetch(url: str, *, limit: int = LIMIT, deadline: float = DEADLINE) -> bytes:
     if deadline <= 0:
         raise FetchError(url, Kind.TIMED_OUT, "no time was left to ask")
     # A name look-up cannot be interrupted and a server may drip: only a thread of its own can be left behind.
+    until = time.monotonic() + deadline
     answer = background(lambda: _download(url, limit=limit, deadline=deadline))
+    unheard = background(lambda: unanswered(url))
+    either: tuple[Future[Any], ...] = (answer, unheard)
+    wait(either, timeout=deadline, return_when=FIRST_COMPLETED)
+    if unheard.done() and not answer.done() and (error := unheard.result()):
+        raise error
     try:
-        return answer.result(timeout=deadline)
+        return answer.result(timeout=max(0.0, until - time.monotonic()))
     except FutureTimeoutError as error:
         raise FetchError(url, Kind.TIMED_OUT, f"not finished within {deadline:g} seconds") from error
+
+
+def unanswered(url: str) -> FetchError | None:
+    """Return the error of a URL whose name nobody answers for, sooner than the look-up ends; None for any other.
+
+    A proxy would look it up itself.
+    """
+    import requests
+
+    name = _split(url).hostname
+    if not name or requests.utils.get_environ_proxies(url, no_proxy=None):
+        return None
+    servers = resolvers.silent(name, background(lambda: socket.getaddrinfo(name, None)))
+    if not servers:
+        return None
+    return FetchError(url, Kind.DNS, f"no name server answers: {', '.join(servers)}")
 
 
 def background(work: Callable[[], _T]) -> Future[_T]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rmqsetup import cached, pairing, parcel
+from rmqsetup import cached, network, pairing, parcel
 from rmqsetup.cached import Binaries
 from rmqsetup.errors import NetworkError, RmqsetupError, TrustError, UnsupportedError
 from rmqsetup.host import NOT_FOUND, Command, Host, Result, text_of
@@ -182,8 +182,16 @@ def _arrived(offer: Offered, *, host: Host, cache: Path) -> tuple[Part, ...]:
     with cached.writing(cache), cached.locked(folder):
         lacking = tuple(part for part in parts if not _is_there(folder / part.name, part.digest))
         if lacking:
+            _hear(apt_download.first_address(answer.stdout), host)
             _fetch(offer, lacking, host=host, folder=folder)
     return parts
+
+
+def _hear(url: str, host: Host) -> None:
+    """Raise `NetworkError` where no name server answers: apt would wait for it ten seconds for each package."""
+    error = network.unanswered(url)
+    if error and not apt_download.has_proxy(host.run(apt_download.PROXIES).stdout):
+        raise error
 
 
 def _fetch(offer: Offered, parts: tuple[Part, ...], *, host: Host, folder: Path) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
-from rmqsetup.errors import BrokerNotReadyError, RmqsetupError
-from rmqsetup.finding import Finding, Severity
+from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Host
 from rmqsetup.probes import amqp, causes, logs, supervised
 from rmqsetup.probes.accounts import Credentials, account
@@ -22,6 +20,7 @@ from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.node import NodeListener, NodeState, NodeStatus, node_status
 from rmqsetup.probes.unit import Phase, UnitState, unit_state
 from rmqsetup.probes.wire import Deadline, ProbeError, UnreachableError
+from rmqsetup.verification import Rung, Verdict, Verification
 
 TOP = 5
 """The highest rung."""
@@ -33,14 +32,6 @@ POLL = 0.25
 """Seconds between two looks at something that is still starting."""
 
 
-class Verdict(Enum):
-    """How a rung ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """A package as it is expected to be, or as it is. An empty field is not compared."""
@@ -50,7 +41,7 @@ class Expectation:
     origin: str = ""
 
 
-Told = Callable[["Rung"], None]
+Told = Callable[[Rung], None]
 """Is told each rung as it ends."""
 
 Installed = Callable[[Host, tuple[str, ...]], tuple[Expectation, ...]]
@@ -59,63 +50,19 @@ Installed = Callable[[Host, tuple[str, ...]], tuple[Expectation, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be verified: a node, its packages, its service manager by name, who to log in as."""
+    """What is to be verified: a node, its packages, its service manager by name, who to log in as.
+
+    `holder` says what keeps a node running that is no service: it is up, or it is lost. `hint` is what to do with such
+    a node, whatever does not hold of it.
+    """
 
     address: NodeAddress
     service_manager: str = "systemd"
     expectations: tuple[Expectation, ...] = ()
     installed: Installed | None = None
     credentials: Credentials | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One rung of the ladder and what was seen on it; `seconds` is wall time, waiting included."""
-
-    level: int
-    name: str
-    verdict: Verdict
-    seconds: float
-    evidence: tuple[str, ...] = ()
-    cause: str = ""
+    holder: str = ""
     hint: str = ""
-    summary: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing speaks against going on."""
-        return self.verdict is not Verdict.FAILED
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """How far the climb went towards `level`. `status` is what the node said, where it was reached."""
-
-    node: str
-    level: int
-    rungs: tuple[Rung, ...]
-    status: NodeStatus | None = field(default=None)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every rung that was asked for holds."""
-        return all(rung.ok for rung in self.rungs)
-
-    @property
-    def failed(self) -> Rung | None:
-        """The rung that does not hold."""
-        return next((rung for rung in self.rungs if not rung.ok), None)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What there is to report: an error for a rung that does not hold, a word on those skipped."""
-        return tuple(_finding(rung) for rung in self.rungs if rung.verdict is not Verdict.PASSED)
-
-    def error(self) -> BrokerNotReadyError | None:
-        """Return the error a caller raises for it (exit code 8), or None where all is well."""
-        if not (rung := self.failed):
-            return None
-        return BrokerNotReadyError(rung.summary, cause=rung.cause, hint=rung.hint, looked_at=rung.evidence)
 
 
 def verify(
@@ -195,7 +142,7 @@ def _stand(climb: _Climb, number: int, name: str, step: Step) -> Rung:
     except RmqsetupError as error:
         seconds = time.monotonic() - started
         words = climb.last_words() if number else ()
-        hint = causes.remedy(climb.host, words, climb.target.address.layout) or error.hint
+        hint = climb.target.hint or causes.remedy(climb.host, words, climb.target.address.layout) or error.hint
         return Rung(number, name, Verdict.FAILED, seconds, (*error.looked_at, *words), error.cause, hint, error.message)
 
 
@@ -228,6 +175,9 @@ def _packages(climb: _Climb) -> tuple[str, ...]:
 
 
 def _service(climb: _Climb) -> tuple[str, ...]:
+    if climb.target.holder:
+        climb.settled = True
+        return (climb.target.holder,)
     if climb.target.service_manager in supervised.MANAGERS:
         return (supervised.state_in_words(climb.host, climb.target.address.layout),)
     if climb.target.service_manager != "systemd":
@@ -387,10 +337,3 @@ def _alarm_hint(status: NodeStatus) -> str:
 
 def _described(one: Expectation) -> str:
     return f"{one.package} {one.version}" + (f" from {one.origin}" if one.origin else "")
-
-
-def _finding(rung: Rung) -> Finding:
-    check = f"ready/{rung.name}"
-    if rung.verdict is Verdict.SKIPPED:
-        return Finding(check, Severity.INFO, f"{rung.name} not looked at: {' '.join(rung.evidence)}")
-    return Finding(check, Severity.ERROR, rung.summary, rung.evidence, rung.cause, rung.hint)

@@ -67,7 +67,9 @@ class Apt(LocalHost):
     def _print_uris(self, argv: tuple[str, ...]) -> str:
         files = [self.deb(*word.split("=")) for word in argv if "=" in word and "::" not in word]
         digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-        return "".join(f"'http://x/{f.name}' {f.name} 1 SHA256:{d}\n" for f, d in zip(files, digests, strict=True))
+        return "".join(
+            f"'http://127.0.0.1/{f.name}' {f.name} 1 SHA256:{d}\n" for f, d in zip(files, digests, strict=True)
+        )
 
     def _download(self, argv: tuple[str, ...]) -> str:
         for word in argv:

@@ -28,7 +28,7 @@ from rmqsetup.host import Command, Result
 from rmqsetup.hosts import foreground
 from rmqsetup.probes.ports import Taken
 from rmqsetup.show.terminal import Terminal
-from rmqsetup.verify import Rung, Verdict, Verification
+from rmqsetup.verification import Rung, Verdict, Verification
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = tuple(each.name for each in COMMANDS)

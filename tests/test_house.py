@@ -26,11 +26,11 @@ LAYERS = (
     (
         *("detect", "guard", "resolve", "plan", "keys", "indices", "index_files", "repodata", "unzstd"),
         *("export", "scripted", "upgrade", "cellar", "codec", "definitions", "facts", "homebrew", "launch", "macos"),
-        *("rpmbase", "network", "pairing", "plugins", "recipe", "shipped"),
+        *("rpmbase", "network", "resolvers", "pairing", "plugins", "recipe", "shipped"),
         *("releases", "resolution", "settings", "wishes", "archived", "archives", "prefix", "rootless", "unpacked"),
         *("cached", "cargo", "generic"),
     ),
-    ("apply", "verify", "receipt", "standing", "checks", "doctor", "bundle", "status", "watch"),
+    ("apply", "verify", "verification", "receipt", "standing", "checks", "doctor", "bundle", "status", "watch"),
     ("hosts",),
     ("pipeline", "versions", "broker", "fleet"),
     ("show", "testing"),

@@ -8,7 +8,7 @@ import time
 import pytest
 from webserver import Answer, serving
 
-from rmqsetup import __version__, network
+from rmqsetup import __version__, network, resolvers
 from rmqsetup.errors import NetworkError, UsageError
 from rmqsetup.network import FetchError, Kind, fetch
 
@@ -159,3 +159,86 @@ def test_pages_are_told_from_data():
 
 def test_a_password_is_not_shown():
     assert network.shown("https://me:secret@host:8080/a?b") == "https://host:8080/a?b"
+
+
+# --- nobody answers for names ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """Look-ups that hang; returns a function that lets them end."""
+    ended = threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(name, *more, **options):
+        if str(name).endswith(".invalid"):
+            ended.wait(60)
+            return []
+        return real(name, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(resolvers, "SOON", 0.1)
+    monkeypatch.setattr(resolvers, "PATIENCE", 1.2)
+    yield ended.set
+    ended.set()
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A name server of ours, the only one that this machine knows: a socket to answer from."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(20)
+        monkeypatch.setattr(resolvers, "PORT", listener.getsockname()[1])
+        monkeypatch.setattr(resolvers, "CONFIGURATION", tmp_path / "resolv.conf")
+        (tmp_path / "resolv.conf").write_text("# nameserver 192.0.2.1\nnameserver 127.0.0.1\noptions edns0\n")
+        yield listener
+
+
+@pytest.mark.usefixtures("hanging")
+def test_servers_that_stay_silent_are_named_long_before_the_deadline(server):
+    started = time.monotonic()
+    error = failure("http://slow.invalid/a", deadline=30)
+    assert (error.kind, error.cause) == (Kind.DNS, "no name server answers: 127.0.0.1")
+    assert time.monotonic() - started < 5
+    questions = [server.recv(512) for _ in resolvers.ASKED_AT]
+    assert len(set(questions)) == 1, "asked again and again"
+    assert questions[0][2:] == b"\1\0\0\1\0\0\0\0\0\0\4slow\7invalid\0\0\1\0\1"
+
+
+@pytest.mark.usefixtures("hanging")
+@pytest.mark.parametrize("lost", [0, 2])
+def test_any_answer_is_one_even_after_lost_packets(server, lost):
+    def refuse() -> None:
+        for number in range(lost + 1):
+            question, where = server.recvfrom(512)
+            if number == lost:
+                server.sendto(question[:2] + b"\x81\x85", where)
+
+    network.background(refuse)
+    assert failure("http://slow.invalid/a", deadline=1.8).kind is Kind.TIMED_OUT
+
+
+def test_a_slow_look_up_that_ends_by_itself_is_believed(server, hanging):
+    threading.Timer(0.5, hanging).start()
+    assert failure("http://slow.invalid/a", deadline=10).kind is not Kind.DNS
+    assert server.recv(512)
+
+
+@pytest.mark.usefixtures("hanging")
+def test_a_proxy_looks_names_up_by_itself(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert failure("http://slow.invalid/a").kind is Kind.PROXY
+    server.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        server.recv(512)
+
+
+@pytest.mark.usefixtures("hanging")
+@pytest.mark.parametrize("text", ["", "nameserver nowhere\n", None])
+def test_whom_to_ask_may_not_be_known(server, tmp_path, text):
+    assert server
+    file = tmp_path / "resolv.conf"
+    file.unlink() if text is None else file.write_text(text)
+    kind = failure("http://slow.invalid/a", deadline=2.5).kind
+    assert kind is (Kind.DNS if text else Kind.TIMED_OUT)

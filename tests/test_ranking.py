@@ -201,7 +201,9 @@ def test_what_cannot_be_mended_is_said(name, words):
 
 def test_an_option_said_without_its_value_gets_one():
     assert completed(("doctor", "--fix", "--yes")) == ("doctor", "--fix=safe", "--yes")
+    assert completed(("doctor", "--fix")) == ("doctor", "--fix=safe")
     assert completed(("doctor", "--fix=RMQ-053")) == ("doctor", "--fix=RMQ-053")
+    assert completed(("doctor", "--fix", "RMQ-053")) == ("doctor", "--fix", "RMQ-053")
     assert completed(("install", "--fix")) == ("install", "--fix")
 
 

@@ -31,7 +31,7 @@ from rmqsetup.status import BrokerStatus
 from rmqsetup.steps import Change
 from rmqsetup.steps.file import File
 from rmqsetup.steps.service import Service
-from rmqsetup.verify import Rung, Verdict, Verification
+from rmqsetup.verification import Rung, Verdict, Verification
 
 UNIT = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\n"
 FILE = File("/etc/rabbitmq/conf.d/10-rmqsetup.conf", b"heartbeat = 30\n")

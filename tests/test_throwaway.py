@@ -113,7 +113,7 @@ def test_a_cluster_has_an_epmd_and_the_script_gets_the_same_places(programs, tmp
     node = member(programs, tmp_path, epmd=12347, peers=peers, nodes=2)
     assert "-erl_epmd_port" not in boot.command_line(node)
     assert dict(boot.environment(node))["ERL_EPMD_PORT"] == "12347"
-    assert "{cluster_nodes,{['a@localhost','b@localhost'],disc}}" in boot.advanced(node)
+    assert "{cluster_nodes,{['a@localhost','b@localhost'],disc}}" in boot.settings(node)
     slow = member(programs, tmp_path, stock=True, epmd=12347)
     assert boot.command_line(slow) == (f"{programs.home}/sbin/rabbitmq-server", "-rmqsetup", slow.name)
     assert "ERL_LIBS" not in dict(boot.environment(slow))
@@ -121,7 +121,7 @@ def test_a_cluster_has_an_epmd_and_the_script_gets_the_same_places(programs, tmp
 
 def test_every_listener_has_a_port_of_ours(programs, tmp_path):
     at = tuple((name, 20000 + number) for number, name in enumerate(boot.LISTENERS))
-    text = boot.advanced(member(programs, tmp_path, plugins_at=at, amqps=12999))
+    text = boot.settings(member(programs, tmp_path, plugins_at=at, amqps=12999))
     for name, port in at:
         line = next(line for line in text.splitlines() if line.startswith(f" {{{name},"))
         assert str(port) in line
@@ -129,11 +129,17 @@ def test_every_listener_has_a_port_of_ours(programs, tmp_path):
     assert '{ssl_listeners,[{"127.0.0.1",12999}]}' in text
 
 
-def test_rabbitmq_conf_is_there_only_when_something_is_said(programs, tmp_path):
-    assert [name for name, _ in boot.files(member(programs, tmp_path))] == ["enabled_plugins", "advanced.config"]
+def test_what_rabbitmq_has_to_translate_is_there_only_when_something_is_said(programs, tmp_path):
+    plain = member(programs, tmp_path)
+    assert [name for name, _ in boot.files(plain)] == ["enabled_plugins", "erlang.config"]
+    assert f"{plain.folder}/erlang" in boot.command_line(plain)
     said = member(programs, tmp_path, config=(Setting("a.b", "1"),), plugins=("x", "y"))
+    assert [name for name, _ in boot.files(said)] == ["enabled_plugins", "advanced.config", "rabbitmq.conf"]
     assert dict(boot.files(said))["rabbitmq.conf"] == "a.b = 1\n"
     assert dict(boot.files(said))["enabled_plugins"] == "[x,y].\n"
+    assert "-config" not in boot.command_line(said)
+    slow = member(programs, tmp_path, stock=True)
+    assert [name for name, _ in boot.files(slow)] == ["enabled_plugins", "advanced.config"]
 
 
 @given(st.text())

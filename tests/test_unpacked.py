@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from pretended_apt import Apt
 
-from rmqsetup import cached, parcel, unpacked
+from rmqsetup import cached, network, parcel, unpacked
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError, UnsupportedError
-from rmqsetup.host import MARK
+from rmqsetup.host import MARK, Command
+from rmqsetup.managers import apt_download
 from rmqsetup.version import Wanted
 
 pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="there is no dpkg-deb here")
@@ -201,3 +202,23 @@ def test_a_parcel_is_read_as_it_was_written_and_a_wrong_one_refused():
     for bad in (b"x\n", f"{'a' * 64}  ../a.deb\n".encode(), f"{'a' * 64}  a.tar\n".encode(), b"\xff"):
         with pytest.raises(TrustError):
             parcel.read(bad)
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+def test_where_no_name_server_answers_apt_is_not_waited_for_unless_it_has_a_proxy(apt, cache, monkeypatch, proxy):
+    told = "Acquire::http \nAcquire::http::Proxy http://proxy:3128\n" if proxy else "Acquire::http::Timeout 20\n"
+    monkeypatch.setattr(network.resolvers, "silent", lambda name, _found: ("192.0.2.53",) if name else ())
+    monkeypatch.setattr(
+        apt_download, "PROXIES", Command(("printf", told.replace("\n", "\\n")), timeout=apt_download.PROXIES.timeout)
+    )
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "")
+    if proxy:
+        assert unpacked.binaries(apt, cache)
+        return
+    with pytest.raises(NetworkError, match="cannot fetch") as raised:
+        unpacked.binaries(apt, cache)
+    assert raised.value.cause == "no name server answers: 192.0.2.53"
+    assert "download" not in apt.asked
+    assert left(cache) == []

@@ -28,7 +28,8 @@ from rmqsetup.probes.messages import JourneyError, QueueType, Trip
 from rmqsetup.probes.node import NodeState, ask
 from rmqsetup.probes.wire import ProbeError, UnreachableError
 from rmqsetup.status import service_manager, status
-from rmqsetup.verify import Expectation, Target, Verdict, verify
+from rmqsetup.verification import Verdict
+from rmqsetup.verify import Expectation, Target, verify
 
 GREETING = Greeting("RabbitMQ", "4.0.5", ("PLAIN",))
 ACTIVE = "LoadState=loaded\nActiveState=active\nSubState=running\n"

@@ -27,6 +27,9 @@ SERVERS = "usr/lib/rabbitmq/lib/rabbitmq_server-*"
 ERLANGS = ("usr/lib/erlang", "usr/lib64/erlang")
 """Erlang's root directory in the same packages."""
 
+BROUGHT = "bring it from a machine that has it: rmqsetup cache export FILE there, and here rmqsetup run --bundle FILE"
+"""What helps a machine that fetches nothing."""
+
 _PACKED = ".ez"
 _NAME = re.compile(r"rabbit-(\d+(?:\.\d+)+\S*)")
 _APPLICATIONS = re.compile(r"\{applications,\s*\[([^\]]*)\]")
@@ -121,8 +124,7 @@ def missing(wanted: Wanted, cause: str = "") -> UnsupportedError:
     return UnsupportedError(
         f"there is no RabbitMQ{wish} to start",
         cause=cause or (f"this machine has {others}" if others else "this machine has none"),
-        hint="rmqsetup install installs it; or bring it from a machine that has it: rmqsetup cache export FILE there, "
-        "and here rmqsetup run --bundle FILE",
+        hint=f"rmqsetup install installs it; or {BROUGHT}",
         looked_at=(f"/{SERVERS}", *(f"{prefix}/opt/rabbitmq" for prefix in PREFIXES), "rabbitmq-server on PATH"),
     )
 

@@ -40,6 +40,9 @@ LITTLE = 1 << 20
 
 LEASE, LOCK, PIDS, FIRST = "lease.json", "lock", "pids", "first"
 
+FIRST_NODE = "1"
+"""The folder of the first node in that of its broker."""
+
 GUARD = Path(__file__).with_name("guard.sh")
 
 

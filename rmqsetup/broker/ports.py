@@ -7,9 +7,10 @@ every other start on this machine sees it. The kernel takes it back when its hol
 
 from __future__ import annotations
 
-import random
 import re
+import secrets
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def reserve(count: int, among: range | None = None, *, first: int = 0) -> Reserv
         if (holder := _held(first)) is None:
             raise BrokerNotReadyError(f"port {first} is taken", hint="give another, or none and one is chosen")
         holders, numbers = [holder], [first]
-    for port in random.sample(among, len(among)):
+    for port in _shuffled(among):
         if len(numbers) == count:
             break
         if port not in KNOWN and (holder := _held(port)):
@@ -81,6 +82,15 @@ def reserve(count: int, among: range | None = None, *, first: int = 0) -> Reserv
             hint="end other brokers (rmqsetup ps lists those of this tool), or give a wider range: --ports 20000-29999",
         )
     return reserved
+
+
+def _shuffled(among: range) -> Iterator[int]:
+    """Yield the ports of a range in random order, at the price of those that are taken."""
+    moved: dict[int, int] = {}
+    for left in range(len(among), 0, -1):
+        at = secrets.randbelow(left)
+        yield among[moved.get(at, at)]
+        moved[at] = moved.get(left - 1, left - 1)
 
 
 def _held(port: int) -> socket.socket | None:

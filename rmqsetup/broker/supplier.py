@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rmqsetup import cached, standing
+from rmqsetup import standing
 from rmqsetup.broker import binaries, origin, place, start
 from rmqsetup.broker.binaries import Binaries
 from rmqsetup.broker.origin import ANYWHERE, Origin
@@ -20,6 +21,9 @@ from rmqsetup.broker.throwaway import Broker
 from rmqsetup.broker.wish import Wish
 from rmqsetup.errors import NetworkError, RmqsetupError, UnsupportedError, UsageError
 from rmqsetup.hosts.local import LocalHost
+
+if TYPE_CHECKING:
+    from rmqsetup import cached
 
 FETCHED = "unpacked"
 """The folder of the cache with what was fetched and unpacked."""
@@ -61,6 +65,8 @@ def fetched(wish: Origin, *, own: bool = True, told: Callable[[str], None] = lam
 
     Raises as `provide` does.
     """
+    from rmqsetup import cached
+
     host, folder = LocalHost(), cache() / FETCHED
     if wish.source == "archive":
         return _of_archive(wish, own=own, told=told)
@@ -76,6 +82,9 @@ def fetched(wish: Origin, *, own: bool = True, told: Callable[[str], None] = lam
         if wish.source == "distro":
             raise binaries.missing(wish.wanted, _words(error)) from error
         return _instead(wish, error, own=own, told=told)
+    except NetworkError as error:
+        error.hint = f"{error.hint}; or {binaries.BROUGHT}"
+        raise
 
 
 def export(wish: Origin, file: Path, *, told: Callable[[str], None] = lambda _words: None) -> tuple[str, str, str]:
@@ -154,6 +163,8 @@ def kept() -> tuple[Kept, ...]:
 
 def clear() -> tuple[Kept, ...]:
     """Remove what is in the cache and no broker runs from, and return it; who is fetching is waited for."""
+    from rmqsetup import cached
+
     if not cache().is_dir():
         return ()
     with cached.locked(cache() / FETCHED):

@@ -174,4 +174,6 @@ def _usage(error: Exception, argv: tuple[str, ...]) -> UsageError:
     unknown = getattr(error, "option_name", "")
     if unknown and unknown not in flags:
         message = f"rmqsetup {said} has no option {unknown}{did_you_mean(unknown, flags)}"
-    return UsageError(message[:1].lower() + message[1:], hint=f"see: rmqsetup {said} --help")
+    others = tuple(each.name for each in COMMANDS if any(unknown in option.flags for option in each.options))
+    cause = f"it is one of {', '.join(others)}" if unknown and unknown not in flags and others else ""
+    return UsageError(message[:1].lower() + message[1:], cause=cause, hint=f"see: rmqsetup {said} --help")

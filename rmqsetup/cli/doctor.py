@@ -19,7 +19,8 @@ def run(session: Session) -> Answer:
 
     Tells causes first, each with what mends it. Changes nothing without --fix, and works as any user, with the node
     down, and without RabbitMQ. Exit code 0 when there is nothing to report, 10 when there is, in every form of output.
-    `doctor explain ID` tells what a finding means.
+    `doctor explain ID` tells what a finding means. Throwaway brokers are left alone: `verify --broker` and
+    `status --broker` look at one.
     """
     from rmqsetup.doctor import chosen
 

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
     from rmqsetup.plan import Plan
     from rmqsetup.show.answer import Answer
-    from rmqsetup.verify import Expectation, Verification
+    from rmqsetup.verification import Verification
+    from rmqsetup.verify import Expectation
 
 QUICK = 3
 """How far a run with nothing to do verifies: over sockets alone, and without making a user on the node."""

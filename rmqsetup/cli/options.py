@@ -32,6 +32,15 @@ WAIT = Option(
     "SECONDS", float,
 )  # fmt: skip
 
+BROKER = Option(
+    "broker",
+    ("--broker",),
+    "Look at a throwaway broker instead, by its ID as ps names it; without one at the one that this command runs "
+    "beside, or at the only one that is up.",
+    "ID",
+    bare="only",
+)
+
 JSON = Option("as_json", ("--json",), "The same as --output json.")
 
 SOURCE = Option(
@@ -235,7 +244,7 @@ COMMANDS: tuple[Command, ...] = (
             *TALK,
         ),
     ),
-    Command("verify", (LEVEL, WAIT, *TALK)),
+    Command("verify", (LEVEL, WAIT, BROKER, *TALK)),
     Command(
         "status",
         (
@@ -249,6 +258,7 @@ COMMANDS: tuple[Command, ...] = (
                 "RABBITMQ_PASSWORD, or as guest.",
                 "URL",
             ),
+            BROKER,
             *TALK,
         ),
     ),
@@ -306,10 +316,11 @@ def command(name: str) -> Command | None:
 
 
 def completed(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a line with the values of options that were said without one."""
+    """Return a line with the values of options that were said without one: last, or before another option."""
     found = command(argv[0]) if argv else None
     bare = {flag: each.bare for each in (found.options if found else ()) if each.bare for flag in each.flags}
-    return tuple(f"{word}={bare[word]}" if word in bare else word for word in argv)
+    pairs = zip(argv, (*argv[1:], "-"), strict=False)
+    return tuple(f"{word}={bare[word]}" if word in bare and after.startswith("-") else word for word, after in pairs)
 
 
 def module(name: str) -> str:

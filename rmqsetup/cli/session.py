@@ -16,6 +16,7 @@ from rmqsetup.standing import STATE, own_state
 if TYPE_CHECKING:
     from rmqsetup.archived import Archived
     from rmqsetup.broker.origin import Origin
+    from rmqsetup.broker.place import Lease
     from rmqsetup.cli.words import Words
     from rmqsetup.host import Host
     from rmqsetup.managers.layout import Layout
@@ -38,6 +39,7 @@ class Session:
         self.changing = False
         self._state = state
         self._layout: Layout | None = None
+        self._throwaway: tuple[Path, Lease] | None = None
 
     @classmethod
     def here(cls, words: Words, terminal: Terminal) -> Session:
@@ -51,7 +53,8 @@ class Session:
         """Where the RabbitMQ of this machine is, or is to be: below the prefix of an archive, or where packages are."""
         if self._layout is None:
             is_wish = self.words.command in ("install", "plan")
-            self._layout = (self._wished() if is_wish else self._archived()) or self._packaged()
+            known = self.address().layout if self.throwaway else None
+            self._layout = known or (self._wished() if is_wish else self._archived()) or self._packaged()
         return self._layout
 
     @layout.setter
@@ -110,10 +113,27 @@ class Session:
         return self.request().source in BELOW
 
     def address(self) -> NodeAddress:
-        """Return where the node is: below the prefix of an archive, or where packages have it."""
+        """Return where the node is: a throwaway one, below the prefix of an archive, or where packages have it."""
         from rmqsetup.probes.address import find_address
 
+        if self.throwaway:
+            from rmqsetup.broker import asked
+
+            return asked.address(*self.throwaway)
         return find_address(self.host, self.layout)
+
+    @property
+    def throwaway(self) -> tuple[Path, Lease] | None:
+        """The throwaway broker that is asked for: its folder, and what is known of it. Raises `UsageError`."""
+        if self._throwaway is None and self.words.broker is not None:
+            from rmqsetup.broker import asked
+
+            self._throwaway = asked.find(self.words.broker)
+        return self._throwaway
+
+    def again(self, command: str) -> str:
+        """Return another command about the same broker, as it is typed."""
+        return f"rmqsetup {command}{f' --broker {self.throwaway[1].name}' if self.throwaway else ''}"
 
     def _wished(self) -> Layout | None:
         """Return where a broker is to be that is asked for below a prefix."""

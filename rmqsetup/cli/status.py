@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rmqsetup.errors import UsageError
@@ -34,12 +35,16 @@ def run(session: Session) -> Answer:
 
     manager = session.layout.services or service_manager(session.host)
     found = status(session.host, session.address(), service_manager=manager)
-    if found.node is None and not is_installed(session.host, session.layout):
+    if session.throwaway and found.node is None:
+        from rmqsetup.broker import asked
+
+        found = replace(found, hint=asked.gone(*session.throwaway))
+    elif found.node is None and not is_installed(session.host, session.layout):
         return Answer("status", data=lambda: plain(found), status="failed", error=screen.missing())
     return Answer(
         "status",
         lambda: screen.screen(found, session.terminal),
         lambda: plain(found),
         status="ok" if found.ok else "failed",
-        error=unseen(session, None if found.ok else screen.error(found)),
+        error=unseen(session, None if found.ok else screen.error(found, verify=session.again("verify"))),
     )

@@ -13,8 +13,9 @@ def run(session: Session) -> Answer:
     """Verify the broker step by step, up to messages that come back.
 
     Stops at the first step that fails. Level 0 looks at the packages, 1 at the service, 2 at the node, 3 at its
-    listeners; 4 logs in, 5 sends messages through a classic and a quorum queue. Leaves nothing behind on the node. Exit
-    code 8 when something does not hold.
+    listeners; 4 logs in, 5 sends messages through a classic and a quorum queue. Leaves nothing behind on the node. With
+    --broker it is a throwaway broker's first node, with its programs and its holder for packages and service. Exit code
+    8 when something does not hold.
     """
     from rmqsetup.cli.verifying import climb, installed_pair, unseen
     from rmqsetup.show import verification as screen

@@ -14,35 +14,43 @@ if TYPE_CHECKING:
     from rmqsetup.cli.session import Session
     from rmqsetup.errors import RmqsetupError
     from rmqsetup.host import Host
-    from rmqsetup.verify import Expectation, Verification
+    from rmqsetup.verification import Verification
+    from rmqsetup.verify import Expectation, Target
 
 
 def climb(session: Session, expected: tuple[Expectation, ...], *, level: int, silent: bool = False) -> Verification:
-    """Verify the node of this machine to a level, telling each rung as it ends unless `silent`."""
+    """Verify the node of this machine, or a throwaway one, telling each rung as it ends unless `silent`."""
     from rmqsetup.show import verification as screen
-    from rmqsetup.status import service_manager
-    from rmqsetup.verify import Target, verify
+    from rmqsetup.verify import verify
 
-    host, terminal, layout = session.host, session.terminal, session.layout
-    target = Target(
-        session.address(),
-        service_manager=layout.services or service_manager(host),
-        expectations=expected,
-        installed=installed,
-    )
+    terminal = session.terminal
     return verify(
-        host,
-        target,
+        session.host,
+        _target(session, expected),
         level=level,
         wait=session.words.wait,
         told=None if silent else lambda rung: terminal.say(screen.line(rung, terminal, verbose=session.words.verbose)),
     )
 
 
+def _target(session: Session, expected: tuple[Expectation, ...]) -> Target:
+    from rmqsetup.status import service_manager
+    from rmqsetup.verify import Target
+
+    if session.throwaway:
+        from rmqsetup.broker import asked
+
+        return asked.target(*session.throwaway)
+    manager = session.layout.services or service_manager(session.host)
+    return Target(session.address(), service_manager=manager, expectations=expected, installed=installed)
+
+
 def installed_pair(session: Session) -> tuple[Expectation, ...]:
     """Expect RabbitMQ and Erlang to be installed, at whatever version."""
     from rmqsetup.verify import Expectation
 
+    if session.throwaway:  # it brings its own
+        return ()
     its = session.layout
     names = its.packages if its.prefix else _packages(session.host)
     return tuple(Expectation(name) for name in names)

@@ -35,6 +35,8 @@ def watch(session: Session) -> Answer:
     every = EVERY if words.interval is None else words.interval
     if not every >= SOONEST:
         raise UsageError(f"--interval {every:g} is too short", hint=f"{SOONEST} seconds or more")
+    if words.broker is not None and words.api is not None:
+        raise UsageError("--broker and --api do not go together", hint="leave out one of them")
     if words.looks is not None and words.looks < 1:
         raise UsageError(f"--count {words.looks} is no number of looks", hint="1 or more")
     watched = Watch(_source(session))
@@ -42,7 +44,12 @@ def watch(session: Session) -> Answer:
         last = follow(watched.look, _shown(session, every), every=every, count=words.looks)
     finally:
         watched.close()
-    return Answer("status", status="ok" if last.ok else "failed", error=screen.error(last), given=True)
+    return Answer(
+        "status",
+        status="ok" if last.ok else "failed",
+        error=screen.error(last, verify=session.again("verify")),
+        given=True,
+    )
 
 
 def _shown(session: Session, every: float) -> Lines:

@@ -74,6 +74,7 @@ class Words(NamedTuple):
     looks: int | None = None
     api: str | None = None
     digest: str = ""
+    broker: str | None = None
 
     @property
     def json(self) -> bool:
@@ -86,7 +87,7 @@ class Option(NamedTuple):
 
     `metavar` is empty for a switch, which sets `value`. `kind` is what a value is read as; `choices` are the only
     values, `offered` those that completion offers. `many` may be said several times; an argument that is `rest` takes
-    all that follows, as it is. `bare` is the value of an option that was said without one; then a value needs the `=`.
+    all that follows, as it is. `bare` is the value of an option that was said without one.
     """
 
     field: str

@@ -17,7 +17,7 @@ _FROM_NOTHING = ("-o", "Dir::State::status=/dev/null", "-o", "Debug::NoLocking=1
 
 _SIGNED = ("-o", "APT::Get::AllowUnauthenticated=false", "-o", "Acquire::ForceHash=SHA256")
 _IN = 'cd "$1" && shift 2 && exec "$@"'
-_ADDRESS = re.compile(r"^'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})$", re.MULTILINE)
+_ADDRESS = re.compile(r"^'([^']*)' (\S+) \d+ SHA256:([0-9a-f]{64})$", re.MULTILINE)
 
 DOWNLOAD_SECONDS = 900.0
 
@@ -35,7 +35,22 @@ def addresses(packages: tuple[Package, ...]) -> Command:
 
 def parse_addresses(text: str) -> tuple[Part, ...]:
     """Read the answer to `addresses`; a file without a sha256 is left out."""
-    return tuple(Part(name, digest) for name, digest in _ADDRESS.findall(text))
+    return tuple(Part(name, digest) for _, name, digest in _ADDRESS.findall(text))
+
+
+def first_address(text: str) -> str:
+    """Return the first URL in the answer to `addresses`, empty where there is none."""
+    found = _ADDRESS.search(text)
+    return found[1] if found else ""
+
+
+PROXIES = Command(("apt-config", "dump", "--format", "%f %v%n", "Acquire"), timeout=10)
+"""Ask for apt's settings; a proxy is in them where apt has one of its own."""
+
+
+def has_proxy(text: str) -> bool:
+    """Tell whether one is, in the answer to `PROXIES`."""
+    return any("::proxy" in line.lower() and len(line.split()) > 1 for line in text.splitlines())
 
 
 def download(packages: tuple[Package, ...], folder: str) -> Command:

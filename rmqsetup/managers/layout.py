@@ -32,6 +32,7 @@ class Layout:
     where that does not come from the host's. `user` runs the node and owns what it rewrites, `owner` the rest of its
     configuration; an empty one is whoever writes the file.
     `home` is where the node's user keeps its cookie, `programs` the folder of RabbitMQ's where they are not on PATH.
+    `log` is the one file in `logs` that has everything, where there is such a file.
     """
 
     manager: str = ""
@@ -52,6 +53,7 @@ class Layout:
     owner: str = "root"
     node: str = ""
     programs: str = ""
+    log: str = ""
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ class CookieMissingError(ProbeError):
 class NodeAddress:
     """A node and how to reach it: full `name`, address of its machine, file of its cookie, port of epmd.
 
-    `layout` is where its files and programs are.
+    `port` is that of a node which no epmd need be asked about. `layout` is where its files and programs are,
+    `variables` what rabbitmqctl has to be told beside the name.
     """
 
     name: str
@@ -39,6 +40,8 @@ class NodeAddress:
     cookie: str = COOKIE
     epmd_port: int = epmd.PORT
     layout: Layout = SYSTEM
+    port: int = 0
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 def find_layout(host: Host, home: str, *, wanted: bool = False) -> Layout:
@@ -103,7 +106,7 @@ def peer(host: Host, address: NodeAddress) -> Peer:
             hint="run this as root, or as the user rabbitmq",
         )
     cookie = file.content.decode("utf-8", "replace").strip()
-    return Peer(address.name, cookie, address.host, address.epmd_port)
+    return Peer(address.name, cookie, address.host, address.epmd_port, address.port)
 
 
 def _host_name(host: Host) -> str:

@@ -27,7 +27,7 @@ def node_status(host: Host, address: NodeAddress) -> NodeStatus:
         raise CookieMissingError("the node has no Erlang cookie yet", cause=f"{address.cookie} does not exist")
     name = ("-n", address.name) + (("--longnames",) if "." in address.name.partition("@")[2] else ())
     argv = (address.layout.program("rabbitmqctl"), *name, "-q", "status", "--formatter", "json")
-    result = host.run(Command(argv, timeout=DEADLINE))
+    result = host.run(Command(argv, env=address.variables, timeout=DEADLINE))
     if result.ok:
         return parse_status(result.stdout, address.name)
     if "requires the 'rabbit' app to be running" in result.stderr:

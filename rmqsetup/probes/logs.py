@@ -35,6 +35,8 @@ def last_words(host: Host, address: NodeAddress, *, since: float = 0.0, running:
     is beside that log with Debian's unit and Homebrew's, and the journal with upstream's.
     """
     node, layout = address.name, address.layout
+    if layout.log:
+        return _told(layout.log, _tail(host, layout, layout.log), 0.0)
     if running:
         return _told(f"{node}.log", _tail(host, layout, f"{node}.log"), since)
     out, errors = ("std_out.log", "std_error.log") if layout.prefix else _DEBIAN

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rmqsetup.plan import Plan
     from rmqsetup.probes.node import NodeListener
     from rmqsetup.show.terminal import Terminal
-    from rmqsetup.verify import Verification
+    from rmqsetup.verification import Verification
 
 
 NOTHING_LEFT = "Nothing to do: there is no change of rmqsetup's on this machine."

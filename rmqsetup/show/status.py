@@ -24,18 +24,16 @@ def screen(found: BrokerStatus, terminal: Terminal) -> str:
     return pairs(tuple(rows), terminal.width, indent="")
 
 
-def error(found: BrokerStatus) -> BrokerNotReadyError:
-    """Return what is wrong with a broker that is not well."""
+def error(found: BrokerStatus, *, verify: str = "rmqsetup verify") -> BrokerNotReadyError:
+    """Return what is wrong with a broker that is not well; `verify` is what is typed to hear more."""
     node = found.node
     if node is None:
         return BrokerNotReadyError(found.problem, cause=found.cause, hint=found.hint or "rmqsetup doctor says why")
     if node.alarms:
         return BrokerNotReadyError(
-            f"an alarm blocks publishers: {', '.join(node.alarms)}", hint="rmqsetup verify says why, and what helps"
+            f"an alarm blocks publishers: {', '.join(node.alarms)}", hint=f"{verify} says why, and what helps"
         )
-    return BrokerNotReadyError(
-        f"the node is {node.state.value}", hint="rmqsetup verify waits for it, and says what keeps it"
-    )
+    return BrokerNotReadyError(f"the node is {node.state.value}", hint=f"{verify} waits for it, and says what keeps it")
 
 
 def missing() -> BrokerNotReadyError:

@@ -11,7 +11,7 @@ from rmqsetup.show.layout import cells, seconds, wrapped
 
 if TYPE_CHECKING:
     from rmqsetup.show.terminal import Terminal
-    from rmqsetup.verify import Rung, Verification
+    from rmqsetup.verification import Rung, Verification
 
 
 def line(rung: Rung, terminal: Terminal, *, verbose: bool = False) -> str:

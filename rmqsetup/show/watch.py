@@ -46,12 +46,12 @@ def screen(look: Look, terminal: Terminal, *, columns: int, rows: int) -> str:
     return "\n".join(cut(line, columns) for line in lines[:rows])
 
 
-def error(look: Look) -> BrokerNotReadyError | None:
-    """Return what is wrong with a broker that is not well."""
+def error(look: Look, *, verify: str = "rmqsetup verify") -> BrokerNotReadyError | None:
+    """Return what is wrong with a broker that is not well; `verify` is what is typed to hear more."""
     if look.ok:
         return None
     node = look.sample.node if look.sample else None
-    return status_screen.error(BrokerStatus("", None, node, look.problem, look.cause, look.hint))
+    return status_screen.error(BrokerStatus("", None, node, look.problem, look.cause, look.hint), verify=verify)
 
 
 def heading() -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from rmqsetup.broker import boot, place, start
+from rmqsetup.broker import boot, modules, place, start
 from rmqsetup.broker.binaries import Binaries
 from rmqsetup.broker.wish import Wish
 from rmqsetup.errors import ConflictError, UsageError
@@ -100,9 +100,7 @@ def test_management_vhosts_and_the_command_line(broker):
 
 def test_the_modules_are_remembered_and_loaded_at_once(broker):
     batches = (broker.nodes[0].member.folder / boot.MODULES).read_text() or "first start of this installation"
-    assert batches.count("\n") == 8 or batches.startswith("first start")
-    from rmqsetup.broker import modules
-
+    assert batches.count("\n") == modules.BATCHES or batches.startswith("first start")
     known = modules.known(broker.nodes[0].member)
     assert len(re.findall(r"\w+", known)) > 400
     assert "rabbit_ff_registry" not in re.findall(r"\w+", known)
@@ -149,6 +147,15 @@ def test_many_at_once_never_meet(programs):
     finally:
         for each in made:
             each.stop()
+
+
+def test_brokers_that_are_up_at_once_have_sixty_megabytes_each_and_tell_of_them(programs):
+    with start.start(Wish(), programs) as one, start.start(Wish(), programs) as two:
+        assert (one.notes, two.notes) == ((), ())
+        for each in (one, two):
+            rollup = Path(f"/proc/{each.nodes[0].pid}/smaps_rollup").read_text()
+            assert sum(map(int, re.findall(r"^Private_\w+: +(\d+) kB", rollup, re.MULTILINE))) < 60_000
+        assert one.call("erlang", "memory", Atom("total")) > 10_000_000  # which not every way of saving leaves it
 
 
 def test_a_fast_start_that_fails_is_made_up_for_by_the_script(programs, monkeypatch):
