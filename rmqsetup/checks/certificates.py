@@ -11,19 +11,27 @@ from rmqsetup.checks.access import unreadable
 from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
+from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.steps.access import Access, Right
 
 LINKS = (f"{DOCS}/ssl",)
 KINDS = ("certfile", "keyfile", "cacertfile", "dhfile")
+WITHIN = {
+    "certfile": ("(?:TRUSTED |X509 )?CERTIFICATE", "certificate"),
+    "cacertfile": ("(?:TRUSTED |X509 )?CERTIFICATE", "certificate"),
+    "keyfile": (r"(?:\w+ )*PRIVATE KEY", "private key"),
+}
+"""How what is looked for in each file begins; RabbitMQ reads no other form."""
+
 SOON = 14 * 86400
 
 
 def present(scene: Scene) -> Iterator[Diagnosis]:
     """Every file of TLS that the configuration names is there, and the user that runs the broker can read it."""
-    bare = [each for each in scene.settings if each.key.startswith("listeners.ssl.") and each.value != "none"]
-    given = {each.key for each in scene.settings}
+    bare = [each for each in scene.configured if each.key.startswith("listeners.ssl.") and each.value != "none"]
+    given = {each.key for each in scene.configured}
     lacking = [kind for kind in ("certfile", "keyfile") if f"ssl_options.{kind}" not in given]
-    if bare and lacking and scene.file(f"{scene.layout.config}/advanced.config") is None:
+    if bare and lacking:
         yield error(
             "RMQ-096",
             f"the broker is to listen for TLS, and has no {' and no '.join(lacking)} for it",
@@ -85,6 +93,45 @@ def pairs(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def opened(scene: Scene) -> Iterator[Diagnosis]:
+    """The files of TLS hold what they are named for, and the node can open every private key.
+
+    It reads them when the first client comes: until then it runs as if all were well.
+    """
+    for setting in _named(scene):
+        state = scene.file(setting.value)
+        if state is None or state.content is None:
+            continue
+        wanted = WITHIN.get(setting.key.rpartition(".")[2])
+        lacks = wanted is not None and not re.search(rf"-----BEGIN {wanted[0]}-----", state.text)
+        fault = f"holds no {wanted[1]} (in PEM)" if lacks and wanted else _key_fault(scene, setting, state)
+        if fault:
+            yield error(
+                "RMQ-158",
+                f"the {_what(setting)} {setting.value} {fault}",
+                evidence=(setting.place,),
+                cause="no client gets through the handshake of TLS, and the node says so only then",
+                hint=f"put the right file there, or correct {setting.file}, line {setting.line}",
+                links=LINKS,
+            )
+
+
+def _key_fault(scene: Scene, setting: Setting, state: FileState) -> str:
+    """Say why the node cannot open a private key. The password goes to openssl over its standard input."""
+    password = scene.setting(f"{setting.key.removesuffix('keyfile')}password")
+    if (
+        not setting.key.endswith("keyfile")
+        or "ENCRYPTED" not in state.text
+        or password.startswith(("encrypted:", "$("))
+    ):
+        return ""
+    if not password:
+        return "is encrypted, and no password for it is configured"
+    asked = Command(("openssl", "pkey", "-in", setting.value, "-noout", "-passin", "stdin"), f"{password}\n".encode())
+    answer = scene.host.run(asked)
+    return "" if answer.ok or answer.exit_code == NOT_FOUND else "is encrypted with another password than configured"
+
+
 def dates(scene: Scene) -> Iterator[Diagnosis]:
     """The certificates are valid now, and for the two weeks to come."""
     for path in dict.fromkeys(each.value for each in _named(scene) if each.key.endswith("certfile")):
@@ -104,7 +151,9 @@ def dates(scene: Scene) -> Iterator[Diagnosis]:
 
 def _named(scene: Scene) -> tuple[Setting, ...]:
     last = {
-        each.key: each for each in scene.settings if each.key.rpartition(".")[2] in KINDS and each.value.startswith("/")
+        each.key: each
+        for each in scene.configured
+        if each.key.rpartition(".")[2] in KINDS and each.value.startswith("/")
     }
     return tuple(last.values())
 
@@ -136,5 +185,6 @@ def _moment(text: str) -> float:
 CHECKS = (
     Check("RMQ-096", "The files of TLS are there and can be read", present, explains=(*DOWN, "RMQ-097")),
     Check("RMQ-097", "Private keys and certificates belong together", pairs, explains=DOWN),
+    Check("RMQ-158", "The files of TLS hold what they are named for", opened, explains=("RMQ-097",)),
     Check("RMQ-098", "The certificates are valid", dates),
 )

@@ -70,8 +70,13 @@ def disabled(settings: Iterable[Setting | Directive], mark: str = "# ") -> tuple
 
 
 def without(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
-    """Comment settings out, and let the service start."""
-    return (*disabled(settings), *scene.started)
+    """Comment settings out, and let the service start.
+
+    A line of advanced.config is a part of a term: that file is moved aside as a whole.
+    """
+    terms = dict.fromkeys(each.file for each in settings if each.file.endswith(".config"))
+    lines = disabled(each for each in settings if each.file not in terms)
+    return (*(aside(scene, path) for path in terms), *lines, *scene.started)
 
 
 def switched_off(scene: Scene, sources: Iterable[ConfiguredSource]) -> tuple[Disabled, ...]:
@@ -108,7 +113,7 @@ def _entry(scene: Scene, source: ConfiguredSource) -> Iterator[Setting]:
 
 
 def _directives(scene: Scene) -> Iterator[Directive]:
-    for path in (scene.unit_property("FragmentPath"), *scene.unit_property("DropInPaths").split()):
+    for path in (scene.unit_property("FragmentPath"), *scene.drop_ins):
         section = ""
         for number, raw in enumerate(scene.text(path).splitlines() if path else (), start=1):
             if head := re.match(r"^\[(\w+)\]\s*$", raw):

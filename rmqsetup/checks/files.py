@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, access, error, warning
+from rmqsetup.checks.access import SHARED, gate, unreadable, unusable
 from rmqsetup.checks.cures import aside
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import FileState, Kind
+from rmqsetup.steps.access import Access, Right
 from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
@@ -77,6 +79,50 @@ def plain(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def common(scene: Scene) -> Iterator[Diagnosis]:
+    """What everybody on the machine reads, and what everybody writes to, is open to the broker's user as well.
+
+    A careless `chmod -R`, or a umask of 077 while files were copied, closes a folder above RabbitMQ's or Erlang's
+    files, `/etc/hosts` or `/dev/null`: to root everything looks as it is to be.
+    """
+    own = (scene.layout.data, scene.layout.logs, scene.layout.config)
+    asked = tuple(path for path in own if scene.host.peek(path) is not None)
+    read = unreadable(scene, (*access.common(scene), *asked)) if scene.installed and not scene.layout.prefix else ()
+    for path in read:
+        closed = gate(scene, path)
+        if closed is None or closed.path.startswith(own):
+            continue
+        yield error(
+            "RMQ-155",
+            f"{closed.path} is closed to {scene.user}, who runs the broker",
+            evidence=(f"{closed.path}: {closed.seen}", f"{path} cannot be read by {scene.user}"),
+            cause="its mode was changed: everybody may read it on a machine as it is installed",
+            hint=f"chmod {closed.right.mode:o} {closed.path}",
+            fix=(Access((closed.right,)), *scene.started),
+            safe=True,
+        )
+        return
+    for path in unusable(scene, SHARED) if scene.installed and not scene.layout.prefix else ():
+        yield _spoilt(scene, path)
+
+
+def _spoilt(scene: Scene, path: str) -> Diagnosis:
+    """Report what everybody writes to, and the broker's user cannot."""
+    row = scene.run("stat", "-c", "%F, owner %U:%G, mode %a", path).stdout.strip()
+    is_device = path.startswith("/dev/")
+    right = Right(path, "root", "root", 0o666 if is_device else 0o1777)
+    is_odd = is_device and "character special" not in row
+    return (error if is_device else warning)(
+        "RMQ-155",
+        f"{path} cannot be used by {scene.user}, who runs the broker",
+        evidence=(f"{path}: {row or 'not there'}",),
+        cause="somebody has written a file over the device" if is_odd else "everybody is to read and write it",
+        hint=f"rm {path} && mknod -m 666 {path} c 1 3" if is_odd else f"chmod {right.mode:o} {path}",
+        fix=() if is_odd or not row else (Access((right,)), *scene.started),
+        safe=True,
+    )
+
+
 def _folders(scene: Scene) -> tuple[str, ...]:
     own = f"{scene.data}/{scene.address.name}"
     return (scene.layout.config, scene.layout.data, scene.layout.logs, scene.data, own)
@@ -121,6 +167,12 @@ def _decoded(content: bytes) -> str:
 _HIDDEN = ("RMQ-069", "RMQ-070", "RMQ-071", "RMQ-072", "RMQ-073", "RMQ-074", "RMQ-075", "RMQ-078")
 
 CHECKS = (
+    Check(
+        "RMQ-155",
+        "What everybody may read is open to the broker's user",
+        common,
+        explains=(*DOWN, *_HIDDEN, "RMQ-053", "RMQ-054", "RMQ-062", "RMQ-065", "RMQ-096"),
+    ),
     Check(
         "RMQ-130",
         "There are files where files are looked for, and folders for folders",

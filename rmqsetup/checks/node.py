@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
@@ -16,6 +17,10 @@ from rmqsetup.probes.wire import ProbeError
 
 NOT_FOR_CLIENTS = ("clustering", "http", "https", "http/prometheus", "https/prometheus")
 """Listeners that carry no messages of clients."""
+
+
+GONE = " (deleted)"
+"""What the kernel writes behind the name of a program whose file is no longer there."""
 
 
 def answers(scene: Scene) -> Iterator[Diagnosis]:
@@ -119,6 +124,15 @@ def reachable(scene: Scene) -> Iterator[Diagnosis]:
 
 def current(scene: Scene) -> Iterator[Diagnosis]:
     """The node that runs is of the release that is installed; after an upgrade it is restarted."""
+    program = scene.host.peek(f"/proc/{scene.unit.pid}/exe") if scene.unit and scene.unit.pid else None
+    if program and program.target.endswith(GONE):
+        yield warning(
+            "RMQ-129",
+            "the node runs on an Erlang that was replaced, or removed, under it",
+            evidence=(f"/proc/{scene.unit.pid if scene.unit else 0}/exe leads to {program.target}",),
+            cause="Erlang was upgraded; the node finds its own files no more when it needs one",
+            hint="when it may be interrupted: systemctl restart rabbitmq-server",
+        )
     running = scene.node.version if scene.node else ""
     if running and scene.version and running != scene.version:
         yield warning(
@@ -178,6 +192,61 @@ def queues(scene: Scene) -> Iterator[Diagnosis]:
             hint="systemctl restart rabbitmq-server starts them all again",
             links=(f"{DOCS}/quorum-queues",),
         )
+
+
+def traced(scene: Scene) -> Iterator[Diagnosis]:
+    """No virtual host is traced: the firehose copies every message of it, which is for a search for a fault alone."""
+    names = scene.environment_of("trace_vhosts") if scene.runs else None
+    known = scene.node.virtual_hosts if scene.node else ()
+    on = [name for name in known if isinstance(names, list) and name.encode() in names]
+    if on and "rabbitmq_tracing" not in scene.text(scene.plugins_file):
+        yield warning(
+            "RMQ-160",
+            f"every message of the virtual host {', '.join(on)} is copied: it is traced",
+            evidence=("application:get_env(rabbit, trace_vhosts) names " + ", ".join(on),),
+            cause="somebody has turned the firehose on (rabbitmqctl trace_on), and not off again",
+            hint=f"rabbitmqctl trace_off -p {on[0]}",
+            links=(f"{DOCS}/firehose",),
+        )
+
+
+def links(scene: Scene) -> Iterator[Diagnosis]:
+    """Every shovel and every link of a federation runs."""
+    enabled = scene.text(scene.plugins_file) if scene.runs else ""
+    lost = []
+    if "shovel" in enabled:
+        rows = (row for row in _list(scene.ask("rabbit_shovel_status", "status")) if isinstance(row, tuple))
+        lost += [(f"the shovel {_named(row[0])}", row[2]) for row in rows if len(row) > 2 and not _is_up(row[2])]
+    if "federation" in enabled:
+        every = _list(scene.ask("rabbit_federation_status", "status"))
+        for pairs in ({text(pair[0]): pair[1] for pair in _list(row) if isinstance(pair, tuple)} for row in every):
+            if not _is_up(pairs.get("status", Atom("running"))):
+                lost.append((f"the link to {_named(pairs.get('upstream', b''))}", pairs.get("error", b"")))
+    if lost:
+        yield warning(
+            "RMQ-161",
+            f"{lost[0][0]} does not run{f', nor {len(lost) - 1} more' if len(lost) > 1 else ''}",
+            evidence=tuple(f"{what}: {_words(why)}" for what, why in lost[:3]),
+            cause="what it is to reach does not answer, or refuses it",
+            hint="look at its address, user and password: rabbitmqctl shovel_status, federation_status; and the log",
+            links=(f"{DOCS}/shovel", f"{DOCS}/federation"),
+        )
+
+
+def _is_up(state: Term) -> bool:
+    """Tell whether a link runs, or is about to."""
+    word = state[0] if isinstance(state, tuple) and state else state
+    return word in (Atom("running"), Atom("starting"))
+
+
+def _named(name: Term) -> str:
+    """Return the name of a link, which may stand behind its virtual host."""
+    return text(name[-1] if isinstance(name, tuple) and name else name)
+
+
+def _words(term: Term) -> str:
+    """Return a reason in words, without anything between that may hold an address with a password."""
+    return re.sub(r"amqps?://[^@\s'\"]*@", "amqp://(not shown)@", repr(term))[:160]
 
 
 def feature_flags(scene: Scene) -> Iterator[Diagnosis]:
@@ -258,6 +327,8 @@ CHECKS = (
     Check("RMQ-123", "The node listens for clients", reachable),
     Check("RMQ-084", "Every virtual host is up", virtual_hosts),
     Check("RMQ-126", "Every quorum queue runs on this node", queues),
+    Check("RMQ-160", "No virtual host is traced", traced),
+    Check("RMQ-161", "Shovels and federation links run", links),
     Check("RMQ-086", "Every stable feature flag is on", feature_flags),
     Check("RMQ-087", "No deprecated feature is in use", deprecated),
 )

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 from rmqsetup.checks import DOWN, Check, Diagnosis, error, warning
 from rmqsetup.checks.cures import Directive, directives, packaged
+from rmqsetup.checks.erlang import root
 from rmqsetup.checks.scene import Scene
+from rmqsetup.host import Command
 from rmqsetup.probes.unit import Phase
 
 ON = r"(?i)yes|true|on|1"
@@ -30,12 +32,18 @@ CLOSED = {
     "LimitFSIZE": (r"\d{1,7}", "it cannot write files of a useful size"),
     "LimitDATA": (r"\d{1,8}", "Erlang gets no memory"),
     "LimitSTACK": (r"\d{1,5}", "Erlang's threads get no stack"),
+    "LimitCPU": (r"\d{1,5}", "it is killed (SIGXCPU) once it has used so many seconds of the processor"),
+    "NoExecPaths": (r".*/(?:usr(?:/lib)?|bin|lib)?(?:\s.*|$)", "it cannot execute its own programs"),
+    "WatchdogSec": (r"(?!0\w*$|infinity).+", "a node never tells systemd that it lives, and is killed for that"),
+    "RuntimeMaxSec": (r"(?!infinity).+", "it is ended after that time"),
     "CPUQuota": (r"[0-9](?:\.\d+)?%", "it takes minutes to boot"),
 }
 """Directives that take from the service what it needs: for which values, and what then happens."""
 
-ALLOWED = {"ProtectSystem": "ReadWritePaths"}
+ALLOWED = {"ProtectSystem": "ReadWritePaths", "NoExecPaths": "ExecPaths"}
 """What takes the edge off a directive."""
+
+_BROKEN = re.compile(r"not found|cannot be preloaded|file too short|invalid ELF|error while loading")
 
 AMOUNT = r"(?:infinity|[\d.]+[KMGTPE%]?\w*)?(?::(?:infinity|[\d.]+[KMGTPE]?))?"
 SECTIONS = ("Unit", "Service", "Install")
@@ -227,9 +235,27 @@ def _misleads(scene: Scene, name: str, value: str) -> str:
         return f"the node looks for its cookie there, and not in {scene.layout.data}"
     if name == "ERL_EPMD_PORT" and value != str(scene.address.epmd_port):
         return f"everybody else looks for the node at epmd's port {scene.address.epmd_port}"
+    if name in ("LD_PRELOAD", "LD_LIBRARY_PATH") and (said := _linked(scene, name, value)):
+        return said
     if name == "PATH" and not any("erl" in scene.names(folder) for folder in value.split(":")):
         return "there is no Erlang on that path"
     return _hides(scene, name, value)
+
+
+def _linked(scene: Scene, name: str, value: str) -> str:
+    """Say what a variable of the dynamic linker breaks: Erlang's cryptography, which every node loads, is linked."""
+    library = next(
+        (
+            f"{root(scene)}/lib/{each}/priv/lib/crypto.so"
+            for each in scene.names(f"{root(scene)}/lib")
+            if each.startswith("crypto-")
+        ),
+        "",
+    )
+    command = Command(("ldd", library), env=((name, value),), timeout=5.0)
+    answer = scene.host.run(command) if library else None
+    said = f"{answer.stdout}\n{answer.stderr}" if answer else ""
+    return next((line.strip()[:160] for line in said.splitlines() if _BROKEN.search(line)), "")
 
 
 def _hides(scene: Scene, name: str, value: str) -> str:
