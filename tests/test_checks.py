@@ -114,6 +114,8 @@ CONFIGURED = {
     "RMQ-143": (ENV, "NODENAME = rabbit\n"),
     "RMQ-146": (CONF, "hipe_compile = false\n"),
     "RMQ-064": (f"{OTP}/crypto-5.5.3/priv/lib/crypto.so", ""),
+    "RMQ-163": (CONF, "ssl_options.verify = verify_peer\n"),
+    "RMQ-162": (CONF, "handshake_timeout = 10\n"),
     "RMQ-153": ("/etc/fstab", "UUID=1 /var/lib/rabbitmq ext4 defaults 0 2\n"),
     "RMQ-154": ("/var/lib/dpkg/diversions", "/usr/lib/erlang/bin/erl\n/usr/lib/erlang/bin/erl.distrib\n:\n"),
     "RMQ-156": ("/etc/ld.so.preload", "/opt/gone/agent.so\n"),

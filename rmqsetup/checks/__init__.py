@@ -34,6 +34,7 @@ SUBJECTS = (
     "directories",
     "configuration",
     "values",
+    "amounts",
     "plugins",
     "certificates",
     "node",

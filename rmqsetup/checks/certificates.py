@@ -16,6 +16,16 @@ from rmqsetup.steps.access import Access, Right
 
 LINKS = (f"{DOCS}/ssl",)
 KINDS = ("certfile", "keyfile", "cacertfile", "dhfile")
+SECURE = (
+    ("listeners.ssl.", "ssl_options", ""),
+    ("management.ssl.port", "management.ssl", "rabbitmq_management"),
+    ("prometheus.ssl.port", "prometheus.ssl", "rabbitmq_prometheus"),
+    ("mqtt.listeners.ssl.", "ssl_options", "rabbitmq_mqtt"),
+    ("stomp.listeners.ssl.", "ssl_options", "rabbitmq_stomp"),
+)
+"""How settings of listeners for TLS begin, where their files are named, and the plugin without which they do not count.
+"""
+
 WITHIN = {
     "certfile": ("(?:TRUSTED |X509 )?CERTIFICATE", "certificate"),
     "cacertfile": ("(?:TRUSTED |X509 )?CERTIFICATE", "certificate"),
@@ -28,18 +38,7 @@ SOON = 14 * 86400
 
 def present(scene: Scene) -> Iterator[Diagnosis]:
     """Every file of TLS that the configuration names is there, and the user that runs the broker can read it."""
-    bare = [each for each in scene.configured if each.key.startswith("listeners.ssl.") and each.value != "none"]
-    given = {each.key for each in scene.configured}
-    lacking = [kind for kind in ("certfile", "keyfile") if f"ssl_options.{kind}" not in given]
-    if bare and lacking:
-        yield error(
-            "RMQ-096",
-            f"the broker is to listen for TLS, and has no {' and no '.join(lacking)} for it",
-            evidence=(bare[0].place, f"no ssl_options.{lacking[0]} anywhere"),
-            hint=f"set ssl_options.{lacking[0]}, or take the line out: {bare[0].file}, line {bare[0].line}",
-            links=LINKS,
-            fix=without(scene, *bare),
-        )
+    yield from _bare(scene)
     named = tuple({each.value: each for each in _named(scene)}.values())
     closed = unreadable(scene, tuple(dict.fromkeys(each.value for each in named if scene.file(each.value) is not None)))
     for setting in named:
@@ -62,6 +61,23 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
                 links=LINKS,
                 fix=(Access((Right(setting.value, state.owner, scene.user, state.mode | 0o040),)), *scene.started),
                 safe=True,
+            )
+
+
+def _bare(scene: Scene) -> Iterator[Diagnosis]:
+    """Find listeners for TLS that have no certificate, or no private key."""
+    given, plugins = {each.key for each in scene.configured}, scene.text(scene.plugins_file)
+    for start, options, plugin in SECURE:
+        told = [each for each in scene.configured if each.key.startswith(start) and each.value != "none"]
+        lacking = [kind for kind in ("certfile", "keyfile") if f"{options}.{kind}" not in given]
+        if told and lacking and plugin in plugins:
+            yield error(
+                "RMQ-096",
+                f"the broker is to listen for TLS, and has no {' and no '.join(lacking)} for it",
+                evidence=(told[0].place, f"no {options}.{lacking[0]} anywhere"),
+                hint=f"set {options}.{lacking[0]}, or take the line out: {told[0].file}, line {told[0].line}",
+                links=LINKS,
+                fix=without(scene, *told),
             )
 
 
@@ -113,6 +129,22 @@ def opened(scene: Scene) -> Iterator[Diagnosis]:
                 cause="no client gets through the handshake of TLS, and the node says so only then",
                 hint=f"put the right file there, or correct {setting.file}, line {setting.line}",
                 links=LINKS,
+            )
+
+
+def verified(scene: Scene) -> Iterator[Diagnosis]:
+    """Where certificates of clients are asked for, there is somebody to vouch for them."""
+    keys = {each.key: each for each in scene.configured}
+    for key, setting in keys.items():
+        start = key.removesuffix("verify")
+        if key.endswith("ssl_options.verify") and setting.value == "verify_peer" and f"{start}cacertfile" not in keys:
+            yield error(
+                "RMQ-163",
+                "clients are to show a certificate, and no authority is named that could vouch for one",
+                evidence=(setting.place, f"no {start}cacertfile anywhere"),
+                cause="every client that shows one is refused in the handshake of TLS",
+                hint=f"set {start}cacertfile to the authorities of the clients, or take the line out",
+                links=(f"{DOCS}/ssl#peer-verification",),
             )
 
 
@@ -186,5 +218,6 @@ CHECKS = (
     Check("RMQ-096", "The files of TLS are there and can be read", present, explains=(*DOWN, "RMQ-097")),
     Check("RMQ-097", "Private keys and certificates belong together", pairs, explains=DOWN),
     Check("RMQ-158", "The files of TLS hold what they are named for", opened, explains=("RMQ-097",)),
+    Check("RMQ-163", "Somebody vouches for the certificates of clients", verified),
     Check("RMQ-098", "The certificates are valid", dates),
 )

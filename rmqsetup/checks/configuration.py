@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, schema, warning
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, imported, schema, warning
 from rmqsetup.checks.access import gate, unreadable
 from rmqsetup.checks.cures import aside, disabled, without
 from rmqsetup.checks.scene import Scene
@@ -191,25 +191,51 @@ def arguments(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def definitions(scene: Scene) -> Iterator[Diagnosis]:
-    """The definitions that are imported at boot are there, readable, and JSON."""
+    """The definitions that are imported at boot are there, readable, and JSON, and refer to what there is.
+
+    A node ends its boot at the first entry that it cannot import: a queue of a virtual host that is not there, a type
+    of exchange whose plugin is not enabled. That is looked at where the node does not run.
+    """
     for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
-        path = scene.setting(key)
         named = tuple(each for each in scene.configured if each.key == key)
-        if not path.startswith("/") or scene.names(path):
-            continue
-        state = scene.file(path)
-        fault = "is not there" if state is None else _json_fault(state.text) if state.content is not None else ""
-        if not fault and state is not None and unreadable(scene, (path,)):
-            fault = f"cannot be read by {scene.user}"
-        if fault:
-            yield error(
-                "RMQ-077",
-                f"the definitions file {path} {fault.partition(':')[0]}",
-                evidence=(named[-1].place, f"{path} {fault}"),
-                hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks it",
-                links=(f"{DOCS}/definitions",),
-                fix=without(scene, *named),
-            )
+        place = scene.setting(key)
+        inside = sorted(name for name in scene.names(place) if name.endswith(".json"))
+        for path in (*(f"{place}/{name}" for name in inside),) or (place,):
+            fault = _import_fault(scene, path) if path.startswith("/") and (inside or not scene.names(place)) else ""
+            if fault:
+                yield error(
+                    "RMQ-077",
+                    f"the definitions file {path} {fault.partition(':')[0]}",
+                    evidence=(named[-1].place, f"{path} {fault}"),
+                    hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks its form",
+                    links=(f"{DOCS}/definitions",),
+                    fix=without(scene, *named),
+                )
+                return
+
+
+def _import_fault(scene: Scene, path: str) -> str:
+    """Say why a file of definitions cannot be imported."""
+    state = scene.file(path)
+    if state is None:
+        return "is not there"
+    fault = _json_fault(state.text) if state.content is not None else ""
+    if fault or state.content is None:
+        return fault
+    if unreadable(scene, (path,)):
+        return f"cannot be read by {scene.user}"
+    if scene.is_well:
+        return ""
+    own = {scene.setting("default_vhost") or "/", *_hosts(scene)}
+    user = scene.setting("default_user") or "guest"
+    found = imported.fault(state.text, frozenset(own), frozenset((user,)), scene.text(scene.plugins_file))
+    return f"cannot be imported: {found}" if found else ""
+
+
+def _hosts(scene: Scene) -> Iterator[str]:
+    """Yield the virtual hosts of which the node has data."""
+    folder = f"{scene.data}/{scene.address.name}/msg_stores/vhosts"
+    yield from (scene.text(f"{folder}/{name}/.vhost").strip() for name in scene.names(folder))
 
 
 def _beyond(setting: Setting) -> str:

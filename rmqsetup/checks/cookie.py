@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags
-from rmqsetup.checks.cures import aside, disabled
+from rmqsetup.checks.cures import again, aside
 from rmqsetup.checks.scene import Scene
-from rmqsetup.checks.settings import Setting
 from rmqsetup.host import FileState
 from rmqsetup.probes.address import CookieMissingError
 from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.wire import ProbeError
-from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
-from rmqsetup.steps.service import Service
-from rmqsetup.steps.units import Units
 
 LINKS = (f"{DOCS}/clustering#erlang-cookie",)
 
@@ -83,7 +79,7 @@ def same(scene: Scene) -> Iterator[Diagnosis]:
             cause=f"{where} gives it one of its own, which no command of RabbitMQ's knows"
             if given
             else "the file was changed after the node had started",
-            fix=(*disabled(given), *_anew(scene, given)) if given else (),
+            fix=again(scene, *given),
             hint=f"take it out of {where}, and: systemctl restart rabbitmq-server"
             if given
             else "put the old cookie back; if it is lost: systemctl kill -s KILL rabbitmq-server, and it starts anew "
@@ -92,12 +88,6 @@ def same(scene: Scene) -> Iterator[Diagnosis]:
         )
     except ProbeError:
         return
-
-
-def _anew(scene: Scene, given: list[Setting]) -> tuple[Step, ...]:
-    """Let the node start again without what was switched off."""
-    unit, files = scene.layout.service, tuple(dict.fromkeys(each.file for each in given))
-    return (Units(f"{unit}.service"), Service("systemd", unit, enabled=None, newer_than=files)) if scene.started else ()
 
 
 def _fault(file: FileState) -> str:

@@ -79,6 +79,16 @@ def without(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
     return (*(aside(scene, path) for path in terms), *lines, *scene.started)
 
 
+def again(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
+    """Comment out settings with which a node runs, and let it start again without them."""
+    if not settings:
+        return ()
+    unit, files = scene.layout.service, tuple(dict.fromkeys(each.file for each in settings))
+    anew = (Units(f"{unit}.service"), Service("systemd", unit, enabled=None, newer_than=files)) if scene.started else ()
+    own = tuple(step for step in without(scene, *settings) if step not in scene.started)
+    return (*own, *anew)
+
+
 def switched_off(scene: Scene, sources: Iterable[ConfiguredSource]) -> tuple[Disabled, ...]:
     """Comment entries of source lists out: a line, or all lines of a stanza or a section."""
     return disabled(each for source in sources for each in _entry(scene, source))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from rmqsetup.checks import DOCS, LISTENER_CLOSED, NODE_SILENT, Check, Diagnosis, error, info, warning
+from rmqsetup.checks.cures import again
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.address import CookieMissingError
 from rmqsetup.probes.distribution import CookieError
@@ -18,6 +19,9 @@ from rmqsetup.probes.wire import ProbeError
 NOT_FOR_CLIENTS = ("clustering", "http", "https", "http/prometheus", "https/prometheus")
 """Listeners that carry no messages of clients."""
 
+
+IDLE = 256 * 10**6
+"""So many bytes of memory a node takes that has nothing to do, at its start."""
 
 GONE = " (deleted)"
 """What the kernel writes behind the name of a program whose file is no longer there."""
@@ -76,13 +80,26 @@ def alarms(scene: Scene) -> Iterator[Diagnosis]:
             "memory": "give the machine more memory, let consumers catch up, or raise vm_memory_high_watermark",
             "disk": f"free space below {scene.layout.data}, or lower disk_free_limit",
         }
+        lines = tuple(each for each in scene.configured if numbers and each.key.startswith(f"{numbers[3]}."))
+        absurd = lines if numbers and _beyond(scene, alarm, numbers[1]) else ()
+        where = f"{lines[-1].file}, line {lines[-1].line}" if lines else ""
         yield error(
             "RMQ-081",
-            f"an alarm blocks publishers: {alarm}",
-            evidence=(f"{status.name}: {alarm} alarm{seen}",) if status else (),
-            hint=hints.get(alarm, "rabbitmq-diagnostics alarms says more"),
+            f"an alarm blocks publishers: {alarm}" + (f", and {absurd[-1].key} is why" if absurd else ""),
+            evidence=(*(each.place for each in lines), f"{status.name}: {alarm} alarm{seen}") if status else (),
+            cause="with that limit it blocks them whatever they do" if absurd else "",
+            hint=f"correct {where}" if absurd else hints.get(alarm, "rabbitmq-diagnostics alarms says more"),
             links=(f"{DOCS}/alarms",),
+            fix=again(scene, *absurd),
         )
+
+
+def _beyond(scene: Scene, alarm: str, limit: int | None) -> bool:
+    """Tell whether a limit is one that an idle node is beyond: less memory than it takes, more disk than there is."""
+    if limit is None or alarm == "memory":
+        return limit is not None and limit < IDLE
+    row = scene.run("df", "-B1", "--output=size", scene.layout.data).stdout.split()
+    return len(row) > 1 and row[-1].isdigit() and limit > int(row[-1]) * 4 // 10
 
 
 def listeners(scene: Scene) -> Iterator[Diagnosis]:

@@ -242,8 +242,9 @@ class Scene:
     @once
     def configured(self) -> tuple[Setting, ...]:
         """Those settings, and after them what advanced.config says in other words, which counts for more."""
-        path = self.variable("ADVANCED_CONFIG_FILE") or f"{self.layout.config}/advanced.config"
-        return (*self.settings, *advanced.parse(path, self.text(path)))
+        own = self.variable("ADVANCED_CONFIG_FILE") or f"{self.layout.config}/advanced.config"
+        terms = (f"{self.layout.config}/rabbitmq.config", own)
+        return (*self.settings, *(each for path in terms for each in advanced.parse(path, self.text(path))))
 
     def setting(self, key: str) -> str:
         """Return the value of a key, empty where it is not set."""

@@ -19,6 +19,7 @@ LISTENERS = re.compile(
     r"listeners\.(?:tcp|ssl)\.\w+|(?:management|prometheus|web_stomp|web_mqtt)\.(?:tcp|ssl)\.port"
     r"|(?:mqtt|stomp)\.listeners\.(?:tcp|ssl)\.\w+|stream\.listeners\.(?:tcp|ssl)\.\w+"
 )
+RANGE = "distribution.listener.port_range"
 PLUGINS = {
     "management": "rabbitmq_management",
     "prometheus": "rabbitmq_prometheus",
@@ -38,6 +39,12 @@ BACKENDS = {
     "cache": "rabbitmq_auth_backend_cache",
     "uaa": "rabbitmq_auth_backend_oauth2",
 }
+MECHANISMS = {
+    **dict.fromkeys(("PLAIN", "AMQPLAIN", "ANONYMOUS", "RABBIT-CR-DEMO"), ""),
+    "EXTERNAL": "rabbitmq_auth_mechanism_ssl",
+}
+"""Ways to log in, and the plugin that brings each."""
+
 DISCOVERY = ("consul", "etcd", "k8s", "kubernetes", "aws")
 FOLDERS = {
     "MNESIA_BASE": "the data",
@@ -78,6 +85,16 @@ def ports(scene: Scene) -> Iterator[Diagnosis]:
                 links=(f"{DOCS}/networking#ports",),
                 fix=without(scene, each),
             )
+    ends = [each for each in scene.configured if each.key in (f"{RANGE}.min", f"{RANGE}.max") and each.value.isdigit()]
+    if len(ends) > 1 and int(scene.setting(f"{RANGE}.min") or 0) > int(scene.setting(f"{RANGE}.max") or 0):
+        yield error(
+            "RMQ-140",
+            "the range of ports for other nodes ends before it begins",
+            evidence=tuple(each.place for each in ends),
+            cause="the node finds no port in it on which to listen for others, and does not start",
+            hint=f"let {RANGE}.min be at most {RANGE}.max",
+            fix=without(scene, *ends),
+        )
 
 
 def paths(scene: Scene) -> Iterator[Diagnosis]:
@@ -115,6 +132,8 @@ def plugins(scene: Scene) -> Iterator[Diagnosis]:
             wanted = BACKENDS.get(each.value.removeprefix("rabbit_auth_backend_"), "")
             is_known = each.value in (*BACKENDS, "internal", "dummy") or each.value.startswith("rabbit_")
             wanted = wanted if is_known else f"that brings a backend {each.value}"
+        elif re.match(r"auth_mechanisms\.\d+", each.key):
+            wanted = MECHANISMS.get(each.value, f"that brings a mechanism {each.value}")
         elif each.key == "cluster_formation.peer_discovery_backend" and each.value in DISCOVERY:
             wanted = f"rabbitmq_peer_discovery_{'k8s' if each.value == 'kubernetes' else each.value}"
         if wanted and not re.search(rf"\b{wanted}\b", text):
@@ -241,7 +260,8 @@ def _named(scene: Scene) -> Iterator[tuple[Setting, str, str]]:
             yield each, "configuration", each.value + ending
     for each in scene.settings:
         if each.key in ("log.dir", "raft.data_dir") and each.value.startswith("/"):
-            yield each, "what the broker writes", each.value.rpartition("/")[0] or "/"
+            is_made = scene.host.peek(each.value) is None
+            yield each, "what the broker writes", (each.value.rpartition("/")[0] or "/") if is_made else each.value
         elif each.key == "log.file" and each.value.startswith("/"):
             yield each, "the logs", each.value.rpartition("/")[0] or "/"
 
