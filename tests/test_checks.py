@@ -286,6 +286,11 @@ def closed_to_others(machine, _):
     machine.say("stat -L -c %a", "\n".join(rows))
 
 
+def confined(machine, wires):
+    failing(machine, wires)
+    machine.put("/sys/kernel/security/apparmor/profiles", "snap.x (complain)\n/usr/lib/erlang/**/beam.smp (enforce)\n")
+
+
 def encrypted(machine, _):
     tls(machine)
     machine.put("/etc/rabbitmq/k.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
@@ -317,6 +322,7 @@ SPOILT = {
     ),
     "RMQ-155": closed_to_others,
     "RMQ-157": epmd_refused,
+    "RMQ-164": confined,
     "RMQ-158": encrypted,
     "RMQ-001": failing,
     "RMQ-002": down,

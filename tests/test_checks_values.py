@@ -280,3 +280,17 @@ def test_a_shovel_says_why_it_does_not_run_without_its_password():
     assert "the shovel orders does not run" in finding.summary
     assert "econnrefused" in finding.evidence[0]
     assert "s3cr3t" not in repr(finding)
+
+
+DENIED = 'type=AVC msg=audit(1.2:3): avc:  denied  { name_bind } for  pid=7 comm="beam.smp" src=9999 scontext=x\n'
+
+
+@pytest.mark.parametrize(("enforced", "findings"), [("1", ["RMQ-164"]), ("0", [])])
+def test_a_refusal_of_selinux_counts_where_it_is_enforced_and_the_node_is_down(enforced, findings):
+    machine, wires = Plain(), Wires()
+    machine.put("/sys/fs/selinux/enforce", enforced)
+    machine.say("tail -n 500", f"type=SYSCALL comm=other\n{DENIED}")
+    (check,) = (check for check in catalogue() if check.id == "RMQ-164")
+    assert list(check.judge(scene(machine, wires))) == []
+    wires.down()
+    assert [each.check for each in check.judge(scene(machine, wires))] == findings

@@ -22,6 +22,9 @@ from rmqsetup.steps.units import Units
 ASIDE = ".aside-"
 """In the name of everything that was moved aside, before the time."""
 
+PACKAGED = ("/usr/lib/systemd/system", "/lib/systemd/system")
+"""Where packages have their units."""
+
 LOCAL = ("/etc/systemd/", "/run/systemd/")
 """Where units and drop-ins of an administrator are; those of packages are not ours to change."""
 
@@ -102,14 +105,40 @@ def directives(scene: Scene) -> tuple[Directive, ...]:
 def packaged(scene: Scene, *names: str) -> tuple[Step, ...]:
     """Let a property of the unit be what its package says: lines of an administrator that set it are commented out.
 
-    Nothing where there are none. A service that runs has to be started anew for it.
+    Nothing where there are none. A whole unit that stands before the package's is moved aside. A service that runs has
+    to be started anew for it.
     """
     wrong = [each for each in directives(scene) if each.local and each.name in names]
     if not wrong:
         return ()
-    unit = scene.layout.service
-    again = Service("systemd", unit, enabled=None, newer_than=tuple(dict.fromkeys(each.file for each in wrong)))
-    return (*disabled(wrong), Units(f"{unit}.service"), *((again,) if scene.started else ()))
+    lines = [each for each in wrong if each.file != copied(scene)]
+    return (*_uncopied(scene, wrong), *disabled(lines), *_started_anew(scene, wrong))
+
+
+def copied(scene: Scene) -> str:
+    """Return the unit of an administrator that stands before the one of the package; empty where there is none."""
+    path = scene.unit_property("FragmentPath")
+    unit = f"{scene.layout.service}.service"
+    own = any(unit in scene.names(folder) for folder in PACKAGED)
+    return path if path.startswith(LOCAL) and own else ""
+
+
+def uncopied(scene: Scene) -> tuple[Step, ...]:
+    """Let the unit be the one of its package: the one of an administrator is moved aside."""
+    path = copied(scene)
+    line = Directive(path, 1, "", "", "", "")
+    return (*_uncopied(scene, [line]), *_started_anew(scene, [line])) if path else ()
+
+
+def _uncopied(scene: Scene, wrong: list[Directive]) -> tuple[Step, ...]:
+    path = copied(scene)
+    return (aside(scene, path),) if path and any(each.file == path for each in wrong) else ()
+
+
+def _started_anew(scene: Scene, wrong: list[Directive]) -> tuple[Step, ...]:
+    unit, files = scene.layout.service, tuple(dict.fromkeys(each.file for each in wrong))
+    again = (Service("systemd", unit, enabled=None, newer_than=files),) if scene.started else ()
+    return (Units(f"{unit}.service"), *again)
 
 
 def _entry(scene: Scene, source: ConfiguredSource) -> Iterator[Setting]:

@@ -288,7 +288,7 @@ def _strays(scene: Scene) -> list[str]:
 
 CHECKS = (
     Check("RMQ-060", "Erlang fits RabbitMQ", fits, explains=(*DOWN, "RMQ-061", "RMQ-062", "RMQ-064")),
-    Check("RMQ-065", "The service finds an Erlang", present, explains=(*DOWN, "RMQ-015", "RMQ-061")),
+    Check("RMQ-065", "The service finds an Erlang", present, explains=(*DOWN, "RMQ-015", "RMQ-061", "RMQ-157")),
     Check("RMQ-063", "Erlang's packages are of one version", mixed, explains=(*DOWN, "RMQ-062")),
     Check("RMQ-062", "Every application that RabbitMQ needs is there", whole, explains=(*DOWN, "RMQ-015", "RMQ-064")),
     Check("RMQ-064", "Erlang's cryptography can be loaded", crypto, explains=(*DOWN, "RMQ-015")),

@@ -92,18 +92,30 @@ def common(scene: Scene) -> Iterator[Diagnosis]:
         closed = gate(scene, path)
         if closed is None or closed.path.startswith(own):
             continue
-        yield error(
+        others = _beside(scene, path) if closed.path == path else ()
+        yield (warning if scene.is_well else error)(
             "RMQ-155",
             f"{closed.path} is closed to {scene.user}, who runs the broker",
             evidence=(f"{closed.path}: {closed.seen}", f"{path} cannot be read by {scene.user}"),
             cause="its mode was changed: everybody may read it on a machine as it is installed",
-            hint=f"chmod {closed.right.mode:o} {closed.path}",
-            fix=(Access((closed.right,)), *scene.started),
+            hint=f"chmod {closed.right.mode:o} {closed.path}"
+            + (f", and {len(others)} files beside it" if others else ""),
+            fix=(Access((closed.right, *others)), *scene.started),
             safe=True,
         )
         return
     for path in unusable(scene, SHARED) if scene.installed and not scene.layout.prefix else ():
         yield _spoilt(scene, path)
+
+
+def _beside(scene: Scene, path: str) -> tuple[Right, ...]:
+    """Return the rights that open what was closed together with a file of an application."""
+    folder = path.rpartition("/")[0]
+    if not folder.endswith("/ebin"):
+        return ()
+    asked = ("find", folder, "-type", "f", "!", "-path", path, "!", "-perm", "-o=r", "-printf", "%u\\t%g\\t%m\\t%p\\n")
+    rows = (line.split("\t", 3) for line in scene.run(*asked).stdout.splitlines())
+    return tuple(Right(row[3], row[0], row[1], int(row[2], 8) | 0o044) for row in rows if len(row) == 4)
 
 
 def _spoilt(scene: Scene, path: str) -> Diagnosis:
@@ -112,7 +124,7 @@ def _spoilt(scene: Scene, path: str) -> Diagnosis:
     is_device = path.startswith("/dev/")
     right = Right(path, "root", "root", 0o666 if is_device else 0o1777)
     is_odd = is_device and "character special" not in row
-    return (error if is_device else warning)(
+    return (error if is_device and not scene.is_well else warning)(
         "RMQ-155",
         f"{path} cannot be used by {scene.user}, who runs the broker",
         evidence=(f"{path}: {row or 'not there'}",),

@@ -20,6 +20,10 @@ FULL = 4_000_000
 LITTLE_MEMORY = 128 * 1024**2
 LITTLE_CONTAINER = 256 * 1024**2
 SKEW = 3600.0
+AUDIT = "/var/log/audit/audit.log"
+_REFUSED = re.compile(r"avc: +denied .*\bcomm=\"(?:beam\.smp|epmd|erl\w*|rabbitmq[\w-]*)\"")
+"""A refusal of SELinux's, as the kernel writes it, of a program of the broker's."""
+
 LINKS = (f"{DOCS}/clustering#hostname-resolution-requirement",)
 
 
@@ -196,6 +200,40 @@ def preloaded(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def guarded(scene: Scene) -> Iterator[Diagnosis]:
+    """No security module refuses the broker what it needs: AppArmor by a profile, SELinux by the label of a file.
+
+    Asked where the service fails and nothing tells why. SELinux writes each refusal into its audit log; with AppArmor
+    it is enough that a profile for RabbitMQ's or Erlang's programs is enforced.
+    """
+    if not scene.installed or scene.is_well:
+        return
+    service = scene.layout.service
+    rows = scene.text("/sys/kernel/security/apparmor/profiles").splitlines()
+    profile = next((row for row in rows if re.search(r"(?:rabbitmq|beam\.smp|erl|epmd).*\(enforce\)$", row)), "")
+    if profile:
+        yield error(
+            "RMQ-164",
+            f"AppArmor confines the broker: {profile.rpartition(' ')[0]}",
+            evidence=(f"/sys/kernel/security/apparmor/profiles: {profile}",),
+            cause="what the profile does not name is refused, as to data or a port in another place",
+            hint=f"aa-complain {profile.rpartition(' ')[0]}, then: systemctl restart {service}; the kernel's log "
+            "(DENIED) says what it lacks",
+        )
+    is_enforced = scene.text("/sys/fs/selinux/enforce").strip() == "1"
+    said = scene.run("tail", "-n", "500", AUDIT).stdout if is_enforced else ""
+    refused = [line.strip() for line in said.splitlines() if _REFUSED.search(line)]
+    if refused:
+        yield error(
+            "RMQ-164",
+            "SELinux refuses the broker what it asks for",
+            evidence=tuple(f"{AUDIT}: {line[:200]}" for line in refused[-2:]),
+            cause="files in a place of their own have no label of RabbitMQ's, or a port has one of another program's",
+            hint=f"restorecon -Rv {scene.layout.data} {scene.layout.logs} {scene.layout.config}; for another place: "
+            "semanage fcontext, for another port: semanage port",
+        )
+
+
 def _addresses(scene: Scene, name: str) -> tuple[str, ...] | None:
     """Return the addresses of a name; None where this machine has nothing to ask with."""
     answer = scene.run("getent", "ahosts", name, timeout=4.0)
@@ -234,5 +272,6 @@ CHECKS = (
     Check("RMQ-031", "The host of the node's name is this machine", name_ours, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-034", "There is memory to run in", memory),
     Check("RMQ-035", "The clock is right", clock),
+    Check("RMQ-164", "No security module is in the broker's way", guarded, explains=DOWN, slow=True),
     Check("RMQ-156", "What every program is to load is there", preloaded),
 )

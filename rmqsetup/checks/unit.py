@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOWN, Check, Diagnosis, error, warning
-from rmqsetup.checks.cures import Directive, directives, packaged
+from rmqsetup.checks.cures import Directive, copied, directives, packaged, uncopied
 from rmqsetup.checks.erlang import root
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import Command
@@ -53,6 +53,16 @@ HARMLESS = ("LimitNOFILE", "Description", "Documentation", "Wants", "After", "Be
 
 def account(scene: Scene) -> Iterator[Diagnosis]:
     """The service runs as the user that its package made, to whom its files belong."""
+    if scene.unit is not None and copied(scene) and not scene.unit_property("User"):
+        path = copied(scene)
+        yield error(
+            "RMQ-132",
+            f"the service is to run as root, and not as {scene.layout.user}",
+            evidence=(f"{path}: no User= in the unit that stands before the package's",),
+            cause=f"the broker's files belong to {scene.layout.user}, and what root writes it cannot use afterwards",
+            hint=f"move {path} away, and put what is to be other into a drop-in: systemctl edit {scene.layout.service}",
+            fix=uncopied(scene),
+        )
     wrong = _last(scene, "User", "Group")
     groups = {line.partition(":")[0] for line in scene.text("/etc/group").splitlines()}
     for each in wrong:
@@ -167,7 +177,7 @@ def variables(scene: Scene) -> Iterator[Diagnosis]:
         for name, value in re.findall(r"\b([A-Z][A-Z0-9_]*)=([^\"'\s]*)", each.value):
             what = _misleads(scene, name, value)
             if what:
-                yield error(
+                yield (warning if "cannot be preloaded" in what else error)(
                     "RMQ-136",
                     f"the unit sets {name} to {value or 'nothing'}: {what}",
                     evidence=(each.place,),

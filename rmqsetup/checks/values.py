@@ -85,6 +85,15 @@ def ports(scene: Scene) -> Iterator[Diagnosis]:
                 links=(f"{DOCS}/networking#ports",),
                 fix=without(scene, each),
             )
+    for each in scene.environment:
+        if each.key in ("NODE_PORT", "DIST_PORT") and not re.search(r"[\d$`]", each.value):
+            yield error(
+                "RMQ-140",
+                f"{each.key} is to be a port, and is {each.value or 'empty'}",
+                evidence=(each.place,),
+                hint=f"write a number: {each.file}, line {each.line}",
+                fix=without(scene, each),
+            )
     ends = [each for each in scene.configured if each.key in (f"{RANGE}.min", f"{RANGE}.max") and each.value.isdigit()]
     if len(ends) > 1 and int(scene.setting(f"{RANGE}.min") or 0) > int(scene.setting(f"{RANGE}.max") or 0):
         yield error(

@@ -47,7 +47,18 @@ def _advanced(name: str, check: str, text: str) -> Fault:
     return Fault(name, check, f"printf '{text}' >{ADVANCED}", f"rm {ADVANCED}", "all")
 
 
+def _unit_copied(name: str, check: str, edit: str) -> Fault:
+    """Let an old copy of the unit, edited, stand before the one of the package."""
+    path = "/etc/systemd/system/rabbitmq-server.service"
+    make = f"sed '{edit}' /usr/lib/systemd/system/rabbitmq-server.service >{path}; systemctl daemon-reload"
+    return Fault(name, check, make, f"rm -f {path} {path}.aside-*; systemctl daemon-reload", "all", alone=True)
+
+
 ODD = (
+    _unit_copied("unit without its user", "RMQ-132", "/^User/d;/^Group/d"),
+    _unit_copied(
+        "unit of an old release", "RMQ-010", "s#^ExecStart=.*#ExecStart=/opt/rabbitmq-3.8/sbin/rabbitmq-server#"
+    ),
     _unit("no program may be executed", "RMQ-133", "[Service]\\nNoExecPaths=/\\n"),
     _unit("watchdog that nobody feeds", "RMQ-133", "[Service]\\nWatchdogSec=5\\n"),
     _unit("ended after an hour", "RMQ-133", "[Service]\\nRuntimeMaxSec=1h\\n"),
