@@ -323,6 +323,11 @@ SPOILT = {
     "RMQ-155": closed_to_others,
     "RMQ-157": epmd_refused,
     "RMQ-164": confined,
+    "RMQ-165": lambda machine, wires: (
+        machine.put(ENV, "MNESIA_BASE=/srv/data\n"),
+        wires.answers.update({"erlang:node": Atom("rabbit@old")}),
+    ),
+    "RMQ-166": lambda machine, _: machine.put("/usr/local/sbin/rabbitmqctl", "#!/bin/sh\n"),
     "RMQ-158": encrypted,
     "RMQ-001": failing,
     "RMQ-002": down,

@@ -38,6 +38,7 @@ SUBJECTS = (
     "plugins",
     "certificates",
     "node",
+    "links",
     "cluster",
     "limits",
     "users",

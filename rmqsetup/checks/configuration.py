@@ -205,7 +205,7 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
             if fault:
                 yield error(
                     "RMQ-077",
-                    f"the definitions file {path} {fault.partition(':')[0]}",
+                    f"the definitions file {path} {fault.partition(': ')[0] if ' JSON' in fault else fault}",
                     evidence=(named[-1].place, f"{path} {fault}"),
                     hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks its form",
                     links=(f"{DOCS}/definitions",),

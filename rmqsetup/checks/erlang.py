@@ -28,6 +28,10 @@ judge, whatever upstream's table says of it."""
 PACKAGED = "/usr/bin/erl"
 """The start script of the packages' Erlang."""
 
+COMMANDS = ("rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmq-queues", "rabbitmq-server")
+OWN = ("/usr/lib/rabbitmq/", "/usr/sbin/", "../../sbin/", "../../lib/rabbitmq/")
+"""Where the packages have their commands, as a link to them may say it."""
+
 SPLIT = ("kernel", "stdlib", "erts")
 
 
@@ -103,6 +107,27 @@ def several(scene: Scene) -> Iterator[Diagnosis]:
             cause="which of them is used depends on who starts a program: the service, root's shell, a cron job",
             hint=f"remove what is at {strays[0]} if nothing else needs it",
         )
+
+
+def shadowed(scene: Scene) -> Iterator[Diagnosis]:
+    """The commands of RabbitMQ are those of its package: no others of that name stand before them on PATH."""
+    for folder in PATH[:2] if scene.installed and not scene.layout.prefix else ():
+        for name in (each for each in scene.names(folder) if each in COMMANDS):
+            path = f"{folder}/{name}"
+            standing = scene.host.peek(path)
+            if standing is None or standing.target.startswith(OWN):
+                continue
+            yield warning(
+                "RMQ-166",
+                f"{path} is found before the {name} of the installed RabbitMQ",
+                evidence=(
+                    f"{path}" + (f" leads to {standing.target}" if standing.target else " is a file of its own"),
+                ),
+                cause="a RabbitMQ that was once installed by hand left it; it asks as another release, or not at all",
+                hint=f"move {path} out of the way",
+                fix=(aside(scene, path),),
+            )
+            return
 
 
 def mixed(scene: Scene) -> Iterator[Diagnosis]:
@@ -292,5 +317,6 @@ CHECKS = (
     Check("RMQ-063", "Erlang's packages are of one version", mixed, explains=(*DOWN, "RMQ-062")),
     Check("RMQ-062", "Every application that RabbitMQ needs is there", whole, explains=(*DOWN, "RMQ-015", "RMQ-064")),
     Check("RMQ-064", "Erlang's cryptography can be loaded", crypto, explains=(*DOWN, "RMQ-015")),
+    Check("RMQ-166", "The commands of RabbitMQ are its own", shadowed),
     Check("RMQ-061", "There is one Erlang on the machine", several),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
@@ -122,6 +121,37 @@ def listeners(scene: Scene) -> Iterator[Diagnosis]:
             return
 
 
+def named(scene: Scene) -> Iterator[Diagnosis]:
+    """The node that runs is the one of the name that everybody looks for, and it has its data.
+
+    A host that is renamed while the node runs leaves it with the old name: commands look for it under the new one, and
+    the next start is one without data. Asked where that name has none.
+    """
+    own = f"{scene.data}/{scene.address.name}"
+    if not scene.runs or scene.variable("MNESIA_DIR") or scene.host.peek(own) is not None:
+        return
+    answer = scene.ask("erlang", "node")
+    name = answer.name if isinstance(answer, Atom) else ""
+    if name and name != scene.address.name:
+        yield error(
+            "RMQ-165",
+            f"the node that runs is called {name}, and everybody looks for {scene.address.name}",
+            evidence=(f"erlang:node() says {name}", f"{own}: no such directory"),
+            cause="the host was renamed, or NODENAME changed, while the node ran; its data belong to the old name",
+            hint=f"give the host its old name back (hostnamectl), or set NODENAME={name} in {scene.layout.environment}",
+            links=(f"{DOCS}/relocate",),
+        )
+    elif name and scene.root:
+        yield error(
+            "RMQ-165",
+            f"the node runs, and its data are gone from {own}",
+            evidence=(f"{own}: no such directory",),
+            cause="somebody has moved or removed the directory under the node, or mounted something over it",
+            hint="put it back before the node is stopped: it writes on into files that are no longer there",
+            links=(f"{DOCS}/backup",),
+        )
+
+
 def reachable(scene: Scene) -> Iterator[Diagnosis]:
     """The node listens for clients of some protocol. Without any listener it runs for itself alone."""
     status = scene.node
@@ -227,45 +257,6 @@ def traced(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
-def links(scene: Scene) -> Iterator[Diagnosis]:
-    """Every shovel and every link of a federation runs."""
-    enabled = scene.text(scene.plugins_file) if scene.runs else ""
-    lost = []
-    if "shovel" in enabled:
-        rows = (row for row in _list(scene.ask("rabbit_shovel_status", "status")) if isinstance(row, tuple))
-        lost += [(f"the shovel {_named(row[0])}", row[2]) for row in rows if len(row) > 2 and not _is_up(row[2])]
-    if "federation" in enabled:
-        every = _list(scene.ask("rabbit_federation_status", "status"))
-        for pairs in ({text(pair[0]): pair[1] for pair in _list(row) if isinstance(pair, tuple)} for row in every):
-            if not _is_up(pairs.get("status", Atom("running"))):
-                lost.append((f"the link to {_named(pairs.get('upstream', b''))}", pairs.get("error", b"")))
-    if lost:
-        yield warning(
-            "RMQ-161",
-            f"{lost[0][0]} does not run{f', nor {len(lost) - 1} more' if len(lost) > 1 else ''}",
-            evidence=tuple(f"{what}: {_words(why)}" for what, why in lost[:3]),
-            cause="what it is to reach does not answer, or refuses it",
-            hint="look at its address, user and password: rabbitmqctl shovel_status, federation_status; and the log",
-            links=(f"{DOCS}/shovel", f"{DOCS}/federation"),
-        )
-
-
-def _is_up(state: Term) -> bool:
-    """Tell whether a link runs, or is about to."""
-    word = state[0] if isinstance(state, tuple) and state else state
-    return word in (Atom("running"), Atom("starting"))
-
-
-def _named(name: Term) -> str:
-    """Return the name of a link, which may stand behind its virtual host."""
-    return text(name[-1] if isinstance(name, tuple) and name else name)
-
-
-def _words(term: Term) -> str:
-    """Return a reason in words, without anything between that may hold an address with a password."""
-    return re.sub(r"amqps?://[^@\s'\"]*@", "amqp://(not shown)@", repr(term))[:160]
-
-
 def feature_flags(scene: Scene) -> Iterator[Diagnosis]:
     """Every stable feature flag is on: the next series refuses to start without them."""
     if not scene.runs:
@@ -341,11 +332,11 @@ CHECKS = (
     Check("RMQ-083", "The node is not in maintenance mode", maintenance, explains=(LISTENER_CLOSED,)),
     Check(LISTENER_CLOSED, "The node takes connections where it listens", listeners),
     Check("RMQ-129", "The node is of the installed release", current),
+    Check("RMQ-165", "The node that runs is the one of its name", named, explains=("RMQ-053", "RMQ-056", "RMQ-123")),
     Check("RMQ-123", "The node listens for clients", reachable),
     Check("RMQ-084", "Every virtual host is up", virtual_hosts),
     Check("RMQ-126", "Every quorum queue runs on this node", queues),
     Check("RMQ-160", "No virtual host is traced", traced),
-    Check("RMQ-161", "Shovels and federation links run", links),
     Check("RMQ-086", "Every stable feature flag is on", feature_flags),
     Check("RMQ-087", "No deprecated feature is in use", deprecated),
 )

@@ -81,6 +81,16 @@ def database(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"/var/lib/dpkg/status: {'empty' if 'status' in names else 'no such file'}",),
             hint="cp /var/lib/dpkg/status-old /var/lib/dpkg/status; older ones are in /var/backups",
         )
+    elif names and not scene.installed and scene.server:
+        answer = scene.run("dpkg-query", "-W", "dpkg")
+        if not answer.ok and "/var/lib/dpkg/" in answer.stderr:
+            yield error(
+                "RMQ-151",
+                "dpkg cannot read its list of installed packages",
+                evidence=tuple(answer.stderr.strip().splitlines()[:2]),
+                cause="the file was cut, or written over: as long as that is so, no package can be changed",
+                hint="put a whole one there: /var/lib/dpkg/status-old is the one before, /var/backups has older ones",
+            )
     path = "/var/lib/dpkg/statoverride"
     users, groups = ({line.partition(":")[0] for line in scene.text(f"/etc/{name}").splitlines()} for name in _NAMES)
     lines = scene.text(path).splitlines(keepends=True)
@@ -348,8 +358,8 @@ def _series(release: str) -> str:
 
 CHECKS = (
     Check("RMQ-011", "Nobody holds the package manager's locks", busy),
-    Check("RMQ-012", "No package is left half installed", unfinished),
-    Check("RMQ-151", "dpkg's own records are whole", database, explains=("RMQ-012", "RMQ-014")),
+    Check("RMQ-012", "No package is left half installed", unfinished, explains=("RMQ-014",)),
+    Check("RMQ-151", "dpkg's own records are whole", database, explains=("RMQ-012", "RMQ-014", "RMQ-022", "RMQ-152")),
     Check("RMQ-014", "Everything that RabbitMQ's packages need is installed", complete, explains=(*DOWN, "RMQ-062")),
     Check("RMQ-150", "There is one Erlang among the packages", rival, explains=("RMQ-062", "RMQ-063")),
     Check("RMQ-013", "Packages are held as a whole, or not at all", held),

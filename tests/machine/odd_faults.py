@@ -13,10 +13,11 @@ ADVANCED = "/etc/rabbitmq/advanced.config"
 HOLD = "echo $! >/root/holder; for i in $(seq 100); do test -e /run/holder && break; sleep 0.05; done"
 HELD = "open('/run/holder','w').write('x'); time.sleep(10**6)\" </dev/null >/dev/null 2>&1 & " + HOLD
 CONNECTED = (
-    "setsid python3 -c \"import socket,time; s=socket.socket(); s.bind(('0.0.0.0',25672)); "
+    "setsid python3 -c \"import socket,struct,time; s=socket.socket(); s.setsockopt(1,13,struct.pack('ii',1,0)); "
+    "s.bind(('0.0.0.0',25672)); "
     f"s.connect(('127.0.0.1',4369)); {HELD}"
 )
-"""A connection that happens to have the port on which the node is to listen for others."""
+"""A connection that happens to have the port on which the node is to listen for others; nothing lingers after it."""
 
 NAMED = (
     "setsid python3 -c \"import socket,struct,time; s=socket.create_connection(('127.0.0.1',4369)); n=b'rabbit'; "
@@ -231,6 +232,19 @@ APT = (
         f"rm {PREFERENCES}/torn",
         "all",
         alone=True,
+    ),
+    Fault(
+        "list of dpkg written over",
+        "RMQ-151",
+        "cp -p /var/lib/dpkg/status /root/status; sed -i 1itorn /var/lib/dpkg/status",
+        "cp -p /root/status /var/lib/dpkg/status",
+    ),
+    Fault(
+        "commands of another RabbitMQ",
+        "RMQ-166",
+        "printf '#!/bin/sh\\nexec /opt/gone/rabbitmqctl\\n' >/usr/local/sbin/rabbitmqctl",
+        "rm /usr/local/sbin/rabbitmqctl",
+        "all",
     ),
     Fault(
         "library for every program gone",

@@ -151,6 +151,18 @@ FAULTS = (
         f"rm {CONF}; rabbitmqctl -q set_vm_memory_high_watermark 0.6; sleep 2",
     ),
     Fault(
+        "host renamed under the node",
+        "RMQ-165",
+        "hostname renamed; cp /etc/hosts /root/hosts; echo 127.0.1.1 renamed >>/etc/hosts",
+        "hostname broker; cat /root/hosts >/etc/hosts",
+    ),
+    Fault(
+        "data moved away under the node",
+        "RMQ-165",
+        "mv /var/lib/rabbitmq/mnesia/rabbit@broker /root/data",
+        "mv /root/data /var/lib/rabbitmq/mnesia/rabbit@broker",
+    ),
+    Fault(
         "Erlang replaced under the node",
         "RMQ-129",
         "f=$(ls /usr/lib/erlang/erts-*/bin/beam.smp); cp -p $f $f.new; mv $f.new $f",
