@@ -248,6 +248,13 @@ NODES = {
     "RMQ-159": shut,
     "RMQ-160": lambda _, wires: answers(wires, application__get_env=(Atom("ok"), [b"/"])),
     "RMQ-161": stopped_shovel,
+    "RMQ-167": lambda _, wires: answers(
+        wires,
+        rabbit_policy__list=[
+            [(Atom("vhost"), b"/"), (Atom("name"), b"dead"), (Atom("definition"), [(b"dead-letter-exchange", b"gone")])]
+        ],
+        rabbit_exchange__exists=Atom("false"),
+    ),
     "RMQ-129": lambda _, wires: said(wires, version="3.13.7"),
 }
 """For every check of these subjects, what puts its fault into the recorded machine."""

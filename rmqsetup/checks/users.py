@@ -159,7 +159,7 @@ def permitted(scene: Scene) -> Iterator[Diagnosis]:
     """
     backends = scene.environment_of("auth_backends") if scene.runs else None
     hosts = scene.ask("rabbit_vhost", "list_names") if backends == [Atom(INTERNAL)] else None
-    rows = scene.ask(INTERNAL, "list_permissions") if isinstance(hosts, list) else None
+    rows = scene.ask(INTERNAL, "list_permissions") if isinstance(hosts, list) and _users(scene) else None
     if not isinstance(rows, list) or not isinstance(hosts, list):
         return
     pairs = [pair for row in rows if isinstance(row, list) for pair in row if isinstance(pair, tuple)]

@@ -133,6 +133,12 @@ FAULTS = (
         "rabbitmqctl -q delete_user app",
     ),
     Fault("virtual host of nobody", "RMQ-159", "rabbitmqctl -q add_vhost orders", "rabbitmqctl -q delete_vhost orders"),
+    Fault(
+        "policy for an exchange that is not there",
+        "RMQ-167",
+        """rabbitmqctl -q set_policy dead '.*' '{"dead-letter-exchange": "gone"}' --apply-to queues""",
+        "rabbitmqctl -q clear_policy dead",
+    ),
     Fault("every message copied", "RMQ-160", "rabbitmqctl -q trace_on", "rabbitmqctl -q trace_off"),
     Fault(
         "shovel without its end",
