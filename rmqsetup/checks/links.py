@@ -24,10 +24,9 @@ def running(scene: Scene) -> Iterator[Diagnosis]:
     enabled = scene.text(scene.plugins_file) if scene.runs else ""
     lost = (*(_shovels(scene) if "shovel" in enabled else ()), *(_federated(scene) if "federation" in enabled else ()))
     if lost:
-        what, why = lost[0]
         yield warning(
             "RMQ-161",
-            f"{what} does not run{f', nor {len(lost) - 1} more' if len(lost) > 1 else ''}",
+            f"{lost[0][0]} does not run{f', nor {len(lost) - 1} more' if len(lost) > 1 else ''}",
             evidence=tuple(f"{what}: {why}" for what, why in lost[:3]),
             cause="what it is to reach does not answer, or refuses it",
             hint="look at its address, user and password: rabbitmqctl shovel_status, federation_status; and the log",
