@@ -16,6 +16,7 @@ from rmqsetup.doctor import chosen, curable, cure, examine
 from rmqsetup.probes import ports
 from rmqsetup.probes.terms import Atom
 from rmqsetup.steps.access import Right
+from rmqsetup.steps.disabled import told
 
 ADVANCED = "/etc/rabbitmq/advanced.config"
 DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/x.conf"
@@ -157,6 +158,20 @@ def test_definitions_are_believed_where_the_node_runs_with_them_or_has_the_virtu
     machine.put("/var/lib/rabbitmq/mnesia/rabbit@broker/msg_stores/vhosts/X/.vhost", "orders")
     machine.folders["/var/lib/rabbitmq/mnesia/rabbit@broker/msg_stores/vhosts"] = ["X"]
     assert found(machine, "RMQ-077", wires) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[{rabbit,[{default_pass,<<"S3CR3T">>},{ssl_options,[{password,"S3CR3T"}]}]}].',
+        'SERVER_ERL_ARGS="-setcookie S3CR3T +P 10"',
+        "default_pass = S3CR3T",
+        "uri = amqp://app:S3CR3T@far",
+    ],
+)
+def test_no_form_of_a_password_is_told(line):
+    assert "S3CR3T" not in told(line)
+    assert len(told(line)) > 10
 
 
 POLICY = "rabbitmq-server:\n  Candidate: 4.0.5\n  Version table:\n *** 4.0.5 500\n"

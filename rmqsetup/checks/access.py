@@ -27,12 +27,13 @@ class Gate:
 
 
 def common(scene: Scene) -> tuple[str, ...]:
-    """Return what everybody on a machine reads, and the broker's user therefore as well, of what is there."""
+    """Return what everybody on a machine reads, and what is the broker's own, of what is there."""
     server = str(scene.server)
     roots = (f"{server}/plugins" if server else "", f"{root(scene)}/lib" if root(scene) else "")
     applications = ((place, name) for place in roots if place for name in scene.names(place))
     described = (f"{place}/{name}/ebin/{name.partition('-')[0]}.app" for place, name in applications)
-    paths = (*_COMMON, *((f"{server}/sbin/rabbitmq-server",) if server else ()), *described)
+    own = (scene.layout.data, scene.layout.logs, scene.layout.config)
+    paths = (*_COMMON, *own, *((f"{server}/sbin/rabbitmq-server",) if server else ()), *described)
     return tuple(path for path in paths if scene.host.peek(path) is not None)
 
 

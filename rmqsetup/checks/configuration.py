@@ -16,6 +16,7 @@ from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.disabled import told
 from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
@@ -144,7 +145,7 @@ def advanced(scene: Scene) -> Iterator[Diagnosis]:
             yield error(
                 "RMQ-074",
                 f"{path} is no Erlang term",
-                evidence=(f"{path}:{line}: {text.strip()}",),
+                evidence=(f"{path}:{line}: {told(text)}",),
                 cause=fault,
                 hint=f'correct it; erl -eval \'io:format("~p~n", [file:consult("{path}")]), halt().\' checks it',
                 links=LINKS,

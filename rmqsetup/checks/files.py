@@ -85,10 +85,10 @@ def common(scene: Scene) -> Iterator[Diagnosis]:
     A careless `chmod -R`, or a umask of 077 while files were copied, closes a folder above RabbitMQ's or Erlang's
     files, `/etc/hosts` or `/dev/null`: to root everything looks as it is to be.
     """
+    if not scene.root or not scene.installed or scene.layout.prefix:
+        return
     own = (scene.layout.data, scene.layout.logs, scene.layout.config)
-    asked = tuple(path for path in own if scene.host.peek(path) is not None)
-    read = unreadable(scene, (*access.common(scene), *asked)) if scene.installed and not scene.layout.prefix else ()
-    for path in read:
+    for path in unreadable(scene, access.common(scene)):
         closed = gate(scene, path)
         if closed is None or closed.path.startswith(own):
             continue
@@ -104,7 +104,7 @@ def common(scene: Scene) -> Iterator[Diagnosis]:
             safe=True,
         )
         return
-    for path in unusable(scene, SHARED) if scene.installed and not scene.layout.prefix else ():
+    for path in unusable(scene, SHARED):
         yield _spoilt(scene, path)
 
 

@@ -11,6 +11,10 @@ from rmqsetup.steps import Change, Phase
 from rmqsetup.steps.file import File, sha256
 
 
+_SECRET = r"\w*(?:pass|secret|cookie|token|credential)\w*"
+"""What is called so is not shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Disabled:
     """Lines that are not to count, each as `line` has it; `mark` begins a comment there.
@@ -87,6 +91,8 @@ def line(number: int, text: str) -> tuple[int, str]:
 
 
 def told(text: str) -> str:
-    """Return a line without what looks like a password."""
+    """Return a line without what looks like a password: as a setting, in a term of Erlang's, in an address or a flag."""
     hidden = re.sub(r"(://)[^/@\s]+@", r"\1…@", text.strip())
-    return re.sub(r"(?i)(\w*(?:pass|secret|cookie|token|credential)\w*\s*=\s*).+", r"\1…", hidden)
+    hidden = re.sub(r"(-setcookie\s+)[^\s\"']+", r"\1…", hidden)
+    hidden = re.sub(rf"(?i)(\{{\s*'?{_SECRET}'?\s*,\s*)[^{{}}]*", r"\1…", hidden)
+    return re.sub(rf"(?i)({_SECRET}\s*=\s*).+", r"\1…", hidden)

@@ -37,26 +37,26 @@ def _mode(name: str, path: str, closed: str, right: str, fix: str = "safe") -> F
     return Fault(name, "RMQ-155", f"chmod {closed} {path}", f"chmod {right} {path}", fix)
 
 
-def _defined(name: str, text: str) -> Fault:
+def _defined(name: str, text: str, fix: str = "") -> Fault:
     setting = f"/etc/rabbitmq/conf.d/{name.replace(' ', '-')}.conf"
     path = f"/etc/rabbitmq/{name.replace(' ', '-')}.json"
     make = f"mkdir -p /etc/rabbitmq/conf.d; printf '{text}' >{path}; echo 'load_definitions = {path}' >{setting}"
-    return Fault(name, "RMQ-077", make, f"rm {path} {setting}", "all", alone=True)
+    return Fault(name, "RMQ-077", make, f"rm {path} {setting}", fix, alone=True)
 
 
-def _advanced(name: str, check: str, text: str) -> Fault:
-    return Fault(name, check, f"printf '{text}' >{ADVANCED}", f"rm {ADVANCED}", "all")
+def _advanced(name: str, check: str, text: str, fix: str = "") -> Fault:
+    return Fault(name, check, f"printf '{text}' >{ADVANCED}", f"rm {ADVANCED}", fix)
 
 
-def _unit_copied(name: str, check: str, edit: str) -> Fault:
+def _unit_copied(name: str, check: str, edit: str, fix: str = "") -> Fault:
     """Let an old copy of the unit, edited, stand before the one of the package."""
     path = "/etc/systemd/system/rabbitmq-server.service"
     make = f"sed '{edit}' /usr/lib/systemd/system/rabbitmq-server.service >{path}; systemctl daemon-reload"
-    return Fault(name, check, make, f"rm -f {path} {path}.aside-*; systemctl daemon-reload", "all", alone=True)
+    return Fault(name, check, make, f"rm -f {path} {path}.aside-*; systemctl daemon-reload", fix, alone=True)
 
 
 ODD = (
-    _unit_copied("unit without its user", "RMQ-132", "/^User/d;/^Group/d"),
+    _unit_copied("unit without its user", "RMQ-132", "/^User/d;/^Group/d", "all"),
     _unit_copied(
         "unit of an old release", "RMQ-010", "s#^ExecStart=.*#ExecStart=/opt/rabbitmq-3.8/sbin/rabbitmq-server#"
     ),
@@ -104,13 +104,13 @@ ODD = (
         "RMQ-140",
         "distribution.listener.port_range.min = 25680\\ndistribution.listener.port_range.max = 25670\\n",
     ),
-    _advanced("address in advanced.config", "RMQ-045", '[{rabbit,[{tcp_listeners,[{"192.0.2.1",5672}]}]}].\\n'),
+    _advanced("address in advanced.config", "RMQ-045", '[{rabbit,[{tcp_listeners,[{"192.0.2.1",5672}]}]}].\\n', "all"),
     _advanced(
         "certificate in advanced.config",
         "RMQ-096",
         '[{rabbit,[{ssl_listeners,[5671]},{ssl_options,[{certfile,"/srv/c.pem"},{keyfile,"/srv/k.pem"}]}]}].\\n',
     ),
-    _defined("definitions for a virtual host that is not there", '{"queues":[{"name":"q","vhost":"nosuch"}]}'),
+    _defined("definitions for a virtual host that is not there", '{"queues":[{"name":"q","vhost":"nosuch"}]}', "all"),
     _defined(
         "definitions with an exchange of a plugin",
         '{"exchanges":[{"name":"x","vhost":"/","type":"x-delayed-message"}]}',
@@ -118,26 +118,6 @@ ODD = (
     _defined(
         "definitions with a binding to nothing",
         '{"bindings":[{"source":"","vhost":"/","destination":"noq","destination_type":"queue"}]}',
-    ),
-    Fault(
-        "private key with a password",
-        "RMQ-158",
-        f"{certificate()} && cd {TLS} && openssl pkey -in key.pem -aes256 -passout pass:x -out k && mv k key.pem "
-        "&& chown rabbitmq: key.pem",
-        UNTLS,
-    ),
-    Fault(
-        "certificate in DER",
-        "RMQ-158",
-        f"{certificate()} && cd {TLS} && openssl x509 -in cert.pem -outform DER -out c && mv c cert.pem "
-        "&& chown rabbitmq: cert.pem",
-        UNTLS,
-    ),
-    Fault(
-        "nobody to vouch for clients",
-        "RMQ-163",
-        f"{certificate()} && sed -i 's/^ssl_options.cacertfile.*/ssl_options.verify = verify_peer/' {CONF}",
-        UNTLS,
     ),
     _mode("Erlang closed", "/usr/lib/erlang", "700", "755"),
     _mode("folder above the data closed", "/var/lib", "700", "755"),
@@ -149,8 +129,6 @@ ODD = (
         "mkdir -p /etc/rabbitmq/conf.d; echo 'heartbeat = 30' >/etc/rabbitmq/conf.d/a.conf; "
         "chmod 700 /etc/rabbitmq/conf.d",
         "rm -r /etc/rabbitmq/conf.d",
-        "safe",
-        alone=True,
     ),
     Fault(
         "start script of an Erlang that is gone",
@@ -158,7 +136,6 @@ ODD = (
         "printf '#!/bin/sh\\nexec /opt/gone/bin/erl \"$@\"\\n' >/usr/local/bin/erl; chmod 755 /usr/local/bin/erl",
         "rm /usr/local/bin/erl",
         "all",
-        alone=True,
     ),
     Fault(
         "program diverted",
@@ -201,7 +178,27 @@ ODD = (
 """Made while the broker is stopped, as those that keep it from starting are."""
 
 PREFERENCES = "/etc/apt/preferences.d"
-APT = (
+SURVIVED = (
+    Fault(
+        "private key with a password",
+        "RMQ-158",
+        f"{certificate()} && cd {TLS} && openssl pkey -in key.pem -aes256 -passout pass:x -out k && mv k key.pem "
+        "&& chown rabbitmq: key.pem",
+        UNTLS,
+    ),
+    Fault(
+        "certificate in DER",
+        "RMQ-158",
+        f"{certificate()} && cd {TLS} && openssl x509 -in cert.pem -outform DER -out c && mv c cert.pem "
+        "&& chown rabbitmq: cert.pem",
+        UNTLS,
+    ),
+    Fault(
+        "nobody to vouch for clients",
+        "RMQ-163",
+        f"{certificate()} && sed -i 's/^ssl_options.cacertfile.*/ssl_options.verify = verify_peer/' {CONF}",
+        UNTLS,
+    ),
     Fault(
         "everything pinned away",
         "RMQ-017",
@@ -214,16 +211,12 @@ APT = (
         "RMQ-152",
         "echo 'APT::Default-Release \"stretch\";' >/etc/apt/apt.conf.d/80release",
         "rm /etc/apt/apt.conf.d/80release",
-        "all",
-        alone=True,
     ),
     Fault(
         "configuration of apt torn",
         "RMQ-152",
         "echo 'APT::Get { Assume-Yes' >/etc/apt/apt.conf.d/90torn",
         "rm /etc/apt/apt.conf.d/90torn",
-        "all",
-        alone=True,
     ),
     Fault(
         "preferences torn",
