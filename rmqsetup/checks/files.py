@@ -88,10 +88,12 @@ def common(scene: Scene) -> Iterator[Diagnosis]:
     if not scene.root or not scene.installed or scene.layout.prefix:
         return
     own = (scene.layout.data, scene.layout.logs, scene.layout.config)
+    told: list[str] = []
     for path in unreadable(scene, access.common(scene)):
-        closed = gate(scene, path)
+        closed = gate(scene, path) if not path.startswith(tuple(told)) else None
         if closed is None or closed.path.startswith(own):
             continue
+        told.append(closed.path if closed.path != path else path.rpartition("/ebin/")[0] or path)
         others = _beside(scene, path) if closed.path == path else ()
         yield (warning if scene.is_well else error)(
             "RMQ-155",
@@ -103,7 +105,6 @@ def common(scene: Scene) -> Iterator[Diagnosis]:
             fix=(Access((closed.right, *others)), *scene.started),
             safe=True,
         )
-        return
     for path in unusable(scene, SHARED):
         yield _spoilt(scene, path)
 

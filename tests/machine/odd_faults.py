@@ -136,6 +136,7 @@ ODD = (
         "printf '#!/bin/sh\\nexec /opt/gone/bin/erl \"$@\"\\n' >/usr/local/bin/erl; chmod 755 /usr/local/bin/erl",
         "rm /usr/local/bin/erl",
         "all",
+        alone=True,
     ),
     Fault(
         "program diverted",
