@@ -39,6 +39,17 @@ LOW = 4096
 ELSEWHERE = ("advanced.config", "rabbitmq.config")
 """Files in which an administrator may have moved ports in a form that is not read here."""
 
+PLUGINS = (
+    ("management", "management", "15672", "the management UI"),
+    ("prometheus", "prometheus", "15692", "Prometheus"),
+    ("mqtt", "mqtt", "1883", "MQTT"),
+    ("stomp", "stomp", "61613", "STOMP"),
+    ("stream", "stream", "5552", "streams"),
+    ("web_mqtt", "web_mqtt", "15675", "MQTT over WebSockets"),
+    ("web_stomp", "web_stomp", "15674", "STOMP over WebSockets"),
+)
+"""Plugins that listen: their names, how their settings begin, where they listen unless told otherwise, what for."""
+
 _MOVING = re.compile(
     r"^\s*(?:export\s+)?(?:RABBITMQ_)?(?:NODE_PORT|DIST_PORT|NODE_IP_ADDRESS|CONFIG_FILES?|ADVANCED_CONFIG_FILE)=",
     re.MULTILINE,
@@ -209,10 +220,12 @@ def _amqp(settings: tuple[tuple[str, str], ...]) -> tuple[tuple[int, str], ...]:
 def _others(settings: tuple[tuple[str, str], ...], plugins: str) -> tuple[tuple[int, str], ...]:
     keys = dict(settings)
     found = [] if any(key.startswith("distribution.") for key in keys) else [(25672, "other nodes")]
-    if re.search(r"\brabbitmq_management\b", plugins):
-        moved = [key for key in keys if key.startswith(("management.ssl.", "management.listener."))]
-        port = _port(keys.get("management.tcp.port", "" if moved else "15672"))
-        found += [(port, "the management UI")] if port else []
+    for plugin, start, usual, words in PLUGINS:
+        if not re.search(rf"\brabbitmq_{plugin}\b", plugins):
+            continue
+        moved = [key for key in keys if key.startswith(f"{start}.") and re.search(r"\.(?:ssl|listeners?)\.", key)]
+        own = keys.get(f"{start}.tcp.port", keys.get(f"{start}.listeners.tcp.default", "" if moved else usual))
+        found += [(_port(own), words)] if _port(own) else []
     return tuple(found)
 
 

@@ -162,6 +162,22 @@ def promised(machine, wires):
     said(wires, memory=10**8, memory_limit=15 * 10**9)
 
 
+def shut(_, wires):
+    answers(
+        wires,
+        application__get_env=(Atom("ok"), [Atom("rabbit_auth_backend_internal")]),
+        rabbit_vhost__list_names=[b"/", b"orders"],
+        rabbit_auth_backend_internal__list_permissions=[[(Atom("user"), b"guest"), (Atom("vhost"), b"/")]],
+        rabbit_auth_backend_internal__all_users=[user(b"guest", b"x", "administrator"), user(b"app", b"y")],
+    )
+
+
+def stopped_shovel(machine, wires):
+    machine.put(PLUGINS, "[rabbitmq_shovel].\n")
+    reason = (Atom("terminated"), b"amqp://app:s3cr3t@far: econnrefused")
+    answers(wires, rabbit_shovel_status__status=[((b"/", b"orders"), Atom("dynamic"), reason, b"")])
+
+
 def stale_job(job):
     return lambda machine, _: mac(machine, job)
 
@@ -228,6 +244,16 @@ NODES = {
     ),
     "RMQ-128": lambda _, wires: cluster(
         wires, rabbit_alarm__get_alarms=[((Atom("resource_limit"), Atom("memory"), OTHERS[0]), [])]
+    ),
+    "RMQ-159": shut,
+    "RMQ-160": lambda _, wires: answers(wires, application__get_env=(Atom("ok"), [b"/"])),
+    "RMQ-161": stopped_shovel,
+    "RMQ-167": lambda _, wires: answers(
+        wires,
+        rabbit_policy__list=[
+            [(Atom("vhost"), b"/"), (Atom("name"), b"dead"), (Atom("definition"), [(b"dead-letter-exchange", b"gone")])]
+        ],
+        rabbit_exchange__exists=Atom("false"),
     ),
     "RMQ-129": lambda _, wires: said(wires, version="3.13.7"),
 }

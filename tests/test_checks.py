@@ -114,6 +114,11 @@ CONFIGURED = {
     "RMQ-143": (ENV, "NODENAME = rabbit\n"),
     "RMQ-146": (CONF, "hipe_compile = false\n"),
     "RMQ-064": (f"{OTP}/crypto-5.5.3/priv/lib/crypto.so", ""),
+    "RMQ-163": (CONF, "ssl_options.verify = verify_peer\n"),
+    "RMQ-162": (CONF, "handshake_timeout = 10\n"),
+    "RMQ-153": ("/etc/fstab", "UUID=1 /var/lib/rabbitmq ext4 defaults 0 2\n"),
+    "RMQ-154": ("/var/lib/dpkg/diversions", "/usr/lib/erlang/bin/erl\n/usr/lib/erlang/bin/erl.distrib\n:\n"),
+    "RMQ-156": ("/etc/ld.so.preload", "/opt/gone/agent.so\n"),
 }
 """Faults that are in one file."""
 
@@ -274,6 +279,28 @@ def moved_away(machine, _):
     machine.lose(f"{OTP}/{name}")
 
 
+def closed_to_others(machine, _):
+    machine.put("/etc/hosts", "127.0.0.1 localhost\n")
+    machine.say("/usr/bin/setpriv", "/etc/hosts\n")
+    rows = ("755\troot\troot\tdirectory\t/etc", "600\troot\troot\tregular file\t/etc/hosts")
+    machine.say("stat -L -c %a", "\n".join(rows))
+
+
+def confined(machine, wires):
+    failing(machine, wires)
+    machine.put("/sys/kernel/security/apparmor/profiles", "snap.x (complain)\n/usr/lib/erlang/**/beam.smp (enforce)\n")
+
+
+def encrypted(machine, _):
+    tls(machine)
+    machine.put("/etc/rabbitmq/k.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+
+
+def epmd_refused(machine, wires):
+    down(machine, wires)
+    machine.say("systemctl show -p ActiveState,Result", "ActiveState=failed\nResult=exit-code\nExecMainStatus=217\n")
+
+
 SPOILT = {
     **NODES,
     **{check: spoil_file(check) for check in CONFIGURED},
@@ -290,6 +317,18 @@ SPOILT = {
         wires.closed.update({4369: "timed out"}),
         machine.say("ip -o link", "1: lo: <LOOPBACK> mtu 65536 state DOWN\n"),
     ),
+    "RMQ-152": lambda machine, _: machine.say(
+        "apt-config", "E: Syntax error /etc/apt/apt.conf.d/99x:1: Extra junk at end of file", 100
+    ),
+    "RMQ-155": closed_to_others,
+    "RMQ-157": epmd_refused,
+    "RMQ-164": confined,
+    "RMQ-165": lambda machine, wires: (
+        machine.put(ENV, "MNESIA_BASE=/srv/data\n"),
+        wires.answers.update({"erlang:node": Atom("rabbit@old")}),
+    ),
+    "RMQ-166": lambda machine, _: machine.put("/usr/local/sbin/rabbitmqctl", "#!/bin/sh\n"),
+    "RMQ-158": encrypted,
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": lambda machine, _: machine.change(UNIT, "LoadState=loaded", "LoadState=masked"),

@@ -17,7 +17,7 @@ from rmqsetup.checks import trust as trust_checks
 from rmqsetup.codec import to_data
 from rmqsetup.doctor import chosen as checks_named
 from rmqsetup.doctor import curable, cure, examine, fold
-from rmqsetup.host import Command, FileState, Result
+from rmqsetup.host import Command, FileState, Kind, Result, Standing
 from rmqsetup.openpgp import read_keys
 from rmqsetup.steps.account import Account
 from rmqsetup.steps.disabled import Disabled, line
@@ -149,6 +149,14 @@ def test_a_unit_is_read_anew_only_where_its_files_changed():
     torn = (Result(Command(("systemctl",)), 0, "LoadState=bad-setting\n"),)
     back = step.diff(step.observe(torn)).inverse
     assert back.diff(back.observe(torn)).empty, "what is taken back may be what systemd makes no sense of"
+
+
+def test_a_unit_that_came_to_stand_before_the_packages_is_read():
+    step = Units("rabbitmq-server.service")
+    said = Result(Command(("systemctl",)), 0, "NeedDaemonReload=no\nFragmentPath=/usr/lib/systemd/system/x.service\n")
+    assert step.observe((said, Standing(Kind.FILE))).stale
+    assert not step.observe((said, None)).stale
+    assert not step.observe((said, Standing(Kind.LINK, "/dev/null"))).stale
 
 
 def test_nothing_of_a_package_is_changed_for_a_unit():

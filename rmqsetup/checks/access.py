@@ -2,30 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from rmqsetup.checks.erlang import root
 from rmqsetup.checks.scene import SETPRIV, Scene
+from rmqsetup.steps.access import Right
 
 _READABLE = 'for p; do [ -r "$p" ] || printf "%s\\n" "$p"; done'
 _USABLE = 'for p; do { [ -r "$p" ] && [ -w "$p" ] && { [ ! -d "$p" ] || [ -x "$p" ]; }; } || printf "%s\\n" "$p"; done'
 
+SHARED = ("/dev/null", "/tmp")  # noqa: S108 - whether it can be used is asked, nothing is put there
+"""What everybody reads and writes, whatever it is that runs."""
+
+_COMMON = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The first path on the way to another that is closed to the user of the node, and the rights that open it."""
+
+    path: str
+    seen: str
+    right: Right
+
+
+def common(scene: Scene) -> tuple[str, ...]:
+    """Return what everybody on a machine reads, and what is the broker's own, of what is there."""
+    server = str(scene.server)
+    roots = (f"{server}/plugins" if server else "", f"{root(scene)}/lib" if root(scene) else "")
+    applications = ((place, name) for place in roots if place for name in scene.names(place))
+    described = (f"{place}/{name}/ebin/{name.partition('-')[0]}.app" for place, name in applications)
+    own = (scene.layout.data, scene.layout.logs, scene.layout.config)
+    paths = (*_COMMON, *own, *((f"{server}/sbin/rabbitmq-server",) if server else ()), *described)
+    return tuple(path for path in paths if scene.host.peek(path) is not None)
+
 
 def unreadable(scene: Scene, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of some files that the user of the node cannot read: by mode, folder above, group or ACL."""
-    return _refused(scene, _READABLE, paths)
+    return _refused(scene, _READABLE, paths, _read(scene))
 
 
 def unusable(scene: Scene, paths: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of some paths that the user of the node cannot both read and write."""
-    return _refused(scene, _USABLE, paths)
+    return _refused(scene, _USABLE, paths, (scene.layout.data, *SHARED))
 
 
-def _refused(scene: Scene, question: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+def gate(scene: Scene, path: str) -> Gate | None:
+    """Return where the way to a path is closed; None where modes do not say, as with an ACL."""
+    steps = path.strip("/").split("/")
+    way = tuple("/" + "/".join(steps[:many]) for many in range(1, len(steps) + 1))
+    said = scene.run("stat", "-L", "-c", "%a\t%U\t%G\t%F\t%n", "--", *way).stdout.splitlines()
+    for row in (line.split("\t", 4) for line in said):
+        mode, owner, group = int(row[0], 8), row[1], row[2]
+        wanted = 0o1 if row[3] == "directory" and row[4] != path else 0o4
+        shift = 6 if owner == scene.user else 3 if group == scene.user else 0
+        if not mode & (wanted << shift):
+            opened = mode | (0o055 if row[3] == "directory" else 0o044)
+            return Gate(row[4], f"owner {owner}:{group}, mode {mode:04o}", Right(row[4], owner, group, opened))
+    return None
+
+
+def _read(scene: Scene) -> tuple[str, ...]:
+    """Return all that several checks ask about, so that they ask at once."""
+    config = scene.layout.config
+    named = (f"{config}/advanced.config", scene.layout.environment, scene.plugins_file)
+    own = (path for path in (*scene.config_files, *named) if scene.file(path) is not None)
+    return tuple(dict.fromkeys((*own, *common(scene))))
+
+
+def _refused(scene: Scene, question: str, paths: tuple[str, ...], often: tuple[str, ...]) -> tuple[str, ...]:
     """Ask as that user, which only root may; without root nothing is refused, and the paths are noted as unseen."""
     if not paths or not scene.has_user:
         return ()
     if not scene.root:
         return tuple(path for path in paths if _closed_by_mode(scene, path))
+    asked = often if set(paths) <= set(often) else paths
     become = (SETPRIV, f"--reuid={scene.user}", f"--regid={scene.user}", "--init-groups", "--")
-    return tuple(scene.run(*become, "sh", "-c", question, "access", *paths).stdout.splitlines())
+    said = scene.run(*become, "sh", "-c", question, "access", *asked).stdout.splitlines()
+    return tuple(path for path in paths if path in said)
 
 
 def _closed_by_mode(scene: Scene, path: str) -> bool:

@@ -11,27 +11,34 @@ from rmqsetup.checks.access import unreadable
 from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
+from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.steps.access import Access, Right
 
 LINKS = (f"{DOCS}/ssl",)
 KINDS = ("certfile", "keyfile", "cacertfile", "dhfile")
+SECURE = (
+    ("listeners.ssl.", "ssl_options", ""),
+    ("management.ssl.port", "management.ssl", "rabbitmq_management"),
+    ("prometheus.ssl.port", "prometheus.ssl", "rabbitmq_prometheus"),
+    ("mqtt.listeners.ssl.", "ssl_options", "rabbitmq_mqtt"),
+    ("stomp.listeners.ssl.", "ssl_options", "rabbitmq_stomp"),
+)
+"""How settings of listeners for TLS begin, where their files are named, and the plugin without which they do not count.
+"""
+
+WITHIN = {
+    "certfile": ("(?:TRUSTED |X509 )?CERTIFICATE", "certificate"),
+    "cacertfile": ("(?:TRUSTED |X509 )?CERTIFICATE", "certificate"),
+    "keyfile": (r"(?:\w+ )*PRIVATE KEY", "private key"),
+}
+"""How what is looked for in each file begins; RabbitMQ reads no other form."""
+
 SOON = 14 * 86400
 
 
 def present(scene: Scene) -> Iterator[Diagnosis]:
     """Every file of TLS that the configuration names is there, and the user that runs the broker can read it."""
-    bare = [each for each in scene.settings if each.key.startswith("listeners.ssl.") and each.value != "none"]
-    given = {each.key for each in scene.settings}
-    lacking = [kind for kind in ("certfile", "keyfile") if f"ssl_options.{kind}" not in given]
-    if bare and lacking and scene.file(f"{scene.layout.config}/advanced.config") is None:
-        yield error(
-            "RMQ-096",
-            f"the broker is to listen for TLS, and has no {' and no '.join(lacking)} for it",
-            evidence=(bare[0].place, f"no ssl_options.{lacking[0]} anywhere"),
-            hint=f"set ssl_options.{lacking[0]}, or take the line out: {bare[0].file}, line {bare[0].line}",
-            links=LINKS,
-            fix=without(scene, *bare),
-        )
+    yield from _bare(scene)
     named = tuple({each.value: each for each in _named(scene)}.values())
     closed = unreadable(scene, tuple(dict.fromkeys(each.value for each in named if scene.file(each.value) is not None)))
     for setting in named:
@@ -53,6 +60,23 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
                 links=LINKS,
                 fix=(Access((Right(setting.value, state.owner, scene.user, state.mode | 0o040),)), *scene.started),
                 safe=True,
+            )
+
+
+def _bare(scene: Scene) -> Iterator[Diagnosis]:
+    """Find listeners for TLS that have no certificate, or no private key."""
+    given, plugins = {each.key for each in scene.configured}, scene.text(scene.plugins_file)
+    for start, options, plugin in SECURE:
+        told = [each for each in scene.configured if each.key.startswith(start) and each.value != "none"]
+        lacking = [kind for kind in ("certfile", "keyfile") if f"{options}.{kind}" not in given]
+        if told and lacking and plugin in plugins:
+            yield error(
+                "RMQ-096",
+                f"the broker is to listen for TLS, and has no {' and no '.join(lacking)} for it",
+                evidence=(told[0].place, f"no {options}.{lacking[0]} anywhere"),
+                hint=f"set {options}.{lacking[0]}, or take the line out: {told[0].file}, line {told[0].line}",
+                links=LINKS,
+                fix=without(scene, *told),
             )
 
 
@@ -84,6 +108,61 @@ def pairs(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def opened(scene: Scene) -> Iterator[Diagnosis]:
+    """The files of TLS hold what they are named for, and the node can open every private key.
+
+    It reads them when the first client comes: until then it runs as if all were well.
+    """
+    for setting in _named(scene):
+        state = scene.file(setting.value)
+        if state is None or state.content is None:
+            continue
+        wanted = WITHIN.get(setting.key.rpartition(".")[2])
+        lacks = wanted is not None and not re.search(rf"-----BEGIN {wanted[0]}-----", state.text)
+        fault = f"holds no {wanted[1]} (in PEM)" if lacks and wanted else _key_fault(scene, setting, state)
+        if fault:
+            yield error(
+                "RMQ-158",
+                f"the {_what(setting)} {setting.value} {fault}",
+                evidence=(setting.place,),
+                cause="no client gets through the handshake of TLS, and the node says so only then",
+                hint=f"put the right file there, or correct {setting.file}, line {setting.line}",
+                links=LINKS,
+            )
+
+
+def verified(scene: Scene) -> Iterator[Diagnosis]:
+    """Where certificates of clients are asked for, there is somebody to vouch for them."""
+    keys = {each.key: each for each in scene.configured}
+    for key, setting in keys.items():
+        start = key.removesuffix("verify")
+        if key.endswith("ssl_options.verify") and setting.value == "verify_peer" and f"{start}cacertfile" not in keys:
+            yield error(
+                "RMQ-163",
+                "clients are to show a certificate, and no authority is named that could vouch for one",
+                evidence=(setting.place, f"no {start}cacertfile anywhere"),
+                cause="every client that shows one is refused in the handshake of TLS",
+                hint=f"set {start}cacertfile to the authorities of the clients, or take the line out",
+                links=(f"{DOCS}/ssl#peer-verification",),
+            )
+
+
+def _key_fault(scene: Scene, setting: Setting, state: FileState) -> str:
+    """Say why the node cannot open a private key. The password goes to openssl over its standard input."""
+    password = scene.setting(f"{setting.key.removesuffix('keyfile')}password")
+    if (
+        not setting.key.endswith("keyfile")
+        or "ENCRYPTED" not in state.text
+        or password.startswith(("encrypted:", "$("))
+    ):
+        return ""
+    if not password:
+        return "is encrypted, and no password for it is configured"
+    asked = Command(("openssl", "pkey", "-in", setting.value, "-noout", "-passin", "stdin"), f"{password}\n".encode())
+    answer = scene.host.run(asked)
+    return "" if answer.ok or answer.exit_code == NOT_FOUND else "is encrypted with another password than configured"
+
+
 def dates(scene: Scene) -> Iterator[Diagnosis]:
     """The certificates are valid now, and for the two weeks to come."""
     for path in dict.fromkeys(each.value for each in _named(scene) if each.key.endswith("certfile")):
@@ -103,7 +182,9 @@ def dates(scene: Scene) -> Iterator[Diagnosis]:
 
 def _named(scene: Scene) -> tuple[Setting, ...]:
     last = {
-        each.key: each for each in scene.settings if each.key.rpartition(".")[2] in KINDS and each.value.startswith("/")
+        each.key: each
+        for each in scene.configured
+        if each.key.rpartition(".")[2] in KINDS and each.value.startswith("/")
     }
     return tuple(last.values())
 
@@ -135,5 +216,7 @@ def _moment(text: str) -> float:
 CHECKS = (
     Check("RMQ-096", "The files of TLS are there and can be read", present, explains=(*DOWN, "RMQ-097")),
     Check("RMQ-097", "Private keys and certificates belong together", pairs, explains=DOWN),
+    Check("RMQ-158", "The files of TLS hold what they are named for", opened, explains=("RMQ-097",)),
+    Check("RMQ-163", "Somebody vouches for the certificates of clients", verified),
     Check("RMQ-098", "The certificates are valid", dates),
 )

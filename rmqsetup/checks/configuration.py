@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, schema, warning
-from rmqsetup.checks.access import unreadable
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, imported, schema, warning
+from rmqsetup.checks.access import gate, unreadable
 from rmqsetup.checks.cures import aside, disabled, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
@@ -16,16 +16,10 @@ from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.disabled import told
 from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
-FLAGS = re.compile(
-    r"\+(?:a|A|B[cdi]?|c|C|d|dcg|D\w*|e|ec|fn[ula][wie]?|h(?:ms|mbs|pds|mqd|max\w*)|i|IO\w+|J\w+|K|l|L|M\w+|p(?:ad|c)"
-    r"|P|Q|r|R|s\w+|S\w*|t|T|v|V|W[wie]?|z\w+)[\d:.]*"
-)
-"""The emulator's flags that begin with a plus, in OTP 23 to 29 (manual page of erl), a number perhaps joined on."""
-
-
 SHARES = ("vm_memory_high_watermark.relative",)
 """Settings that are a share of something."""
 
@@ -38,17 +32,21 @@ def readable(scene: Scene) -> Iterator[Diagnosis]:
     config = scene.layout.config
     named = (f"{config}/advanced.config", scene.layout.environment, scene.plugins_file)
     paths = tuple(path for path in (*scene.config_files, *named) if scene.file(path) is not None)
+    told = set[str]()
     for path in unreadable(scene, paths):
-        state = scene.file(path)
-        if state is None:
+        state, closed = scene.file(path), gate(scene, path)
+        above = closed if closed and closed.path != path else None
+        if state is None or (above and above.path in told):
             continue
+        told.add(above.path if above else path)
+        right = above.right if above else Right(path, state.owner, scene.user, state.mode | 0o040)
         yield error(
             "RMQ-070",
             f"{path} cannot be read by {scene.user}, who runs the broker",
-            evidence=(f"{path}: {state.rights}",),
-            hint=f"chgrp {scene.user} {path} && chmod g+r {path}",
+            evidence=(f"{above.path}: {above.seen}" if above else f"{path}: {state.rights}",),
+            hint=f"chmod {right.mode:o} {right.path}" if above else f"chgrp {scene.user} {path} && chmod g+r {path}",
             links=LINKS,
-            fix=(Access((Right(path, state.owner, scene.user, state.mode | 0o040),)), *scene.started),
+            fix=(Access((right,)), *scene.started),
             safe=True,
         )
 
@@ -146,7 +144,7 @@ def advanced(scene: Scene) -> Iterator[Diagnosis]:
             yield error(
                 "RMQ-074",
                 f"{path} is no Erlang term",
-                evidence=(f"{path}:{line}: {text.strip()}",),
+                evidence=(f"{path}:{line}: {told(text)}",),
                 cause=fault,
                 hint=f'correct it; erl -eval \'io:format("~p~n", [file:consult("{path}")]), halt().\' checks it',
                 links=LINKS,
@@ -174,42 +172,70 @@ def environment(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def arguments(scene: Scene) -> Iterator[Diagnosis]:
-    """The flags that are handed to Erlang's emulator are flags it has."""
+    """The flags that are handed to Erlang's emulator are flags it has, with values that it takes."""
     for setting in scene.environment:
-        if not setting.key.endswith(("ERL_ARGS", "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS")) or "CTL" in setting.key:
+        is_flags = setting.key.endswith(("ERL_ARGS", "ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS"))
+        if not (is_flags or setting.key in flags.VARIABLES) or "CTL" in setting.key:
             continue
-        wrong = next((word for word in setting.value.split() if _is_wrong(word)), "")
-        if wrong:
+        fault = flags.fault(setting.key, setting.value)
+        if fault:
             yield error(
                 "RMQ-076",
-                f"Erlang has no flag {wrong}, which {setting.key} hands to it",
+                f"{fault}: {setting.key} hands that over",
                 evidence=(setting.place,),
-                hint=f"take {wrong} out of {setting.file}, line {setting.line}",
+                cause="Erlang ends at once with a flag, or a value of one, that it does not take",
+                hint=f"correct {_line(setting)}",
                 links=LINKS,
                 fix=without(scene, setting),
             )
 
 
 def definitions(scene: Scene) -> Iterator[Diagnosis]:
-    """The definitions that are imported at boot are there, readable, and JSON."""
+    """The definitions that are imported at boot are there, readable, and JSON, and refer to what there is.
+
+    A node ends its boot at the first entry that it cannot import: a queue of a virtual host that is not there, a type
+    of exchange whose plugin is not enabled. That is looked at where the node does not run.
+    """
     for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
-        path = scene.setting(key)
-        named = tuple(each for each in scene.settings if each.key == key)
-        if not path.startswith("/") or scene.names(path):
-            continue
-        state = scene.file(path)
-        fault = "is not there" if state is None else _json_fault(state.text) if state.content is not None else ""
-        if not fault and state is not None and unreadable(scene, (path,)):
-            fault = f"cannot be read by {scene.user}"
-        if fault:
-            yield error(
-                "RMQ-077",
-                f"the definitions file {path} {fault.partition(':')[0]}",
-                evidence=(named[-1].place, f"{path} {fault}"),
-                hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks it",
-                links=(f"{DOCS}/definitions",),
-                fix=without(scene, *named),
-            )
+        named = tuple(each for each in scene.configured if each.key == key)
+        place = scene.setting(key)
+        inside = sorted(name for name in scene.names(place) if name.endswith(".json"))
+        for path in (*(f"{place}/{name}" for name in inside),) or (place,):
+            fault = _import_fault(scene, path) if path.startswith("/") and (inside or not scene.names(place)) else ""
+            if fault:
+                yield error(
+                    "RMQ-077",
+                    f"the definitions file {path} {fault.partition(': ')[0] if ' JSON' in fault else fault}",
+                    evidence=(named[-1].place, f"{path} {fault}"),
+                    hint="put it right, or take the line out until it is; python3 -m json.tool FILE checks its form",
+                    links=(f"{DOCS}/definitions",),
+                    fix=without(scene, *named),
+                )
+                return
+
+
+def _import_fault(scene: Scene, path: str) -> str:
+    """Say why a file of definitions cannot be imported."""
+    state = scene.file(path)
+    if state is None:
+        return "is not there"
+    fault = _json_fault(state.text) if state.content is not None else ""
+    if fault or state.content is None:
+        return fault
+    if unreadable(scene, (path,)):
+        return f"cannot be read by {scene.user}"
+    if scene.is_well:
+        return ""
+    own = {scene.setting("default_vhost") or "/", *_hosts(scene)}
+    user = scene.setting("default_user") or "guest"
+    found = imported.fault(state.text, frozenset(own), frozenset((user,)), scene.text(scene.plugins_file))
+    return f"cannot be imported: {found}" if found else ""
+
+
+def _hosts(scene: Scene) -> Iterator[str]:
+    """Yield the virtual hosts of which the node has data."""
+    folder = f"{scene.data}/{scene.address.name}/msg_stores/vhosts"
+    yield from (scene.text(f"{folder}/{name}/.vhost").strip() for name in scene.names(folder))
 
 
 def _beyond(setting: Setting) -> str:
@@ -258,10 +284,6 @@ def _parsed(scene: Scene, path: str, text: str) -> tuple[Step, ...]:
 
 def _line(setting: Setting) -> str:
     return f"{setting.file}, line {setting.line}"
-
-
-def _is_wrong(word: str) -> bool:
-    return word.startswith("+") and not FLAGS.fullmatch(word)
 
 
 def _json_fault(text: str) -> str:

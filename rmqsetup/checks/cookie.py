@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
-from rmqsetup.checks.cures import aside
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags
+from rmqsetup.checks.cures import again, aside
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import FileState
 from rmqsetup.probes.address import CookieMissingError
@@ -67,12 +67,22 @@ def same(scene: Scene) -> Iterator[Diagnosis]:
         if scene.root:
             yield error("RMQ-052", "the node runs, and its Erlang cookie is gone", evidence=(missing.cause,))
     except CookieError as refused:
+        given = [each for each in scene.environment if each.key == "ERLANG_COOKIE" or flags.cookie(each.value)]
+        where = f"{given[-1].file}, line {given[-1].line}" if given else ""
         yield error(
             "RMQ-052",
             "the running node has another Erlang cookie than the file",
-            evidence=(f"{scene.layout.cookie}, against {scene.address.name}: {refused.message}",),
-            cause="the file was changed after the node had started",
-            hint="put the old cookie back; if it is lost: systemctl kill -s KILL rabbitmq-server, and it starts anew "
+            evidence=(
+                *(f"{each.file}:{each.line}: {each.key} = (not shown)" for each in given),
+                f"{scene.layout.cookie}, against {scene.address.name}: {refused.message}",
+            ),
+            cause=f"{where} gives it one of its own, which no command of RabbitMQ's knows"
+            if given
+            else "the file was changed after the node had started",
+            fix=again(scene, *given),
+            hint=f"take it out of {where}, and: systemctl restart rabbitmq-server"
+            if given
+            else "put the old cookie back; if it is lost: systemctl kill -s KILL rabbitmq-server, and it starts anew "
             "with the one of the file",
             links=LINKS,
         )

@@ -22,6 +22,9 @@ from rmqsetup.steps.units import Units
 ASIDE = ".aside-"
 """In the name of everything that was moved aside, before the time."""
 
+PACKAGED = ("/usr/lib/systemd/system", "/lib/systemd/system")
+"""Where packages have their units."""
+
 LOCAL = ("/etc/systemd/", "/run/systemd/")
 """Where units and drop-ins of an administrator are; those of packages are not ours to change."""
 
@@ -70,8 +73,23 @@ def disabled(settings: Iterable[Setting | Directive], mark: str = "# ") -> tuple
 
 
 def without(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
-    """Comment settings out, and let the service start."""
-    return (*disabled(settings), *scene.started)
+    """Comment settings out, and let the service start.
+
+    A line of advanced.config is a part of a term: that file is moved aside as a whole.
+    """
+    terms = dict.fromkeys(each.file for each in settings if each.file.endswith(".config"))
+    lines = disabled(each for each in settings if each.file not in terms)
+    return (*(aside(scene, path) for path in terms), *lines, *scene.started)
+
+
+def again(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
+    """Comment out settings with which a node runs, and let it start again without them."""
+    if not settings:
+        return ()
+    unit, files = scene.layout.service, tuple(dict.fromkeys(each.file for each in settings))
+    anew = (Units(f"{unit}.service"), Service("systemd", unit, enabled=None, newer_than=files)) if scene.started else ()
+    own = tuple(step for step in without(scene, *settings) if step not in scene.started)
+    return (*own, *anew)
 
 
 def switched_off(scene: Scene, sources: Iterable[ConfiguredSource]) -> tuple[Disabled, ...]:
@@ -87,14 +105,40 @@ def directives(scene: Scene) -> tuple[Directive, ...]:
 def packaged(scene: Scene, *names: str) -> tuple[Step, ...]:
     """Let a property of the unit be what its package says: lines of an administrator that set it are commented out.
 
-    Nothing where there are none. A service that runs has to be started anew for it.
+    Nothing where there are none. A whole unit that stands before the package's is moved aside. A service that runs has
+    to be started anew for it.
     """
     wrong = [each for each in directives(scene) if each.local and each.name in names]
     if not wrong:
         return ()
-    unit = scene.layout.service
-    again = Service("systemd", unit, enabled=None, newer_than=tuple(dict.fromkeys(each.file for each in wrong)))
-    return (*disabled(wrong), Units(f"{unit}.service"), *((again,) if scene.started else ()))
+    lines = [each for each in wrong if each.file != copied(scene)]
+    return (*_uncopied(scene, wrong), *disabled(lines), *_started_anew(scene, wrong))
+
+
+def copied(scene: Scene) -> str:
+    """Return the unit of an administrator that stands before the one of the package; empty where there is none."""
+    path = scene.unit_property("FragmentPath")
+    unit = f"{scene.layout.service}.service"
+    own = any(unit in scene.names(folder) for folder in PACKAGED)
+    return path if path.startswith(LOCAL) and own else ""
+
+
+def uncopied(scene: Scene) -> tuple[Step, ...]:
+    """Let the unit be the one of its package: the one of an administrator is moved aside."""
+    path = copied(scene)
+    line = Directive(path, 1, "", "", "", "")
+    return (*_uncopied(scene, [line]), *_started_anew(scene, [line])) if path else ()
+
+
+def _uncopied(scene: Scene, wrong: list[Directive]) -> tuple[Step, ...]:
+    path = copied(scene)
+    return (aside(scene, path),) if path and any(each.file == path for each in wrong) else ()
+
+
+def _started_anew(scene: Scene, wrong: list[Directive]) -> tuple[Step, ...]:
+    unit, files = scene.layout.service, tuple(dict.fromkeys(each.file for each in wrong))
+    again = (Service("systemd", unit, enabled=None, newer_than=files),) if scene.started else ()
+    return (Units(f"{unit}.service"), *again)
 
 
 def _entry(scene: Scene, source: ConfiguredSource) -> Iterator[Setting]:
@@ -108,7 +152,7 @@ def _entry(scene: Scene, source: ConfiguredSource) -> Iterator[Setting]:
 
 
 def _directives(scene: Scene) -> Iterator[Directive]:
-    for path in (scene.unit_property("FragmentPath"), *scene.unit_property("DropInPaths").split()):
+    for path in (scene.unit_property("FragmentPath"), *scene.drop_ins):
         section = ""
         for number, raw in enumerate(scene.text(path).splitlines() if path else (), start=1):
             if head := re.match(r"^\[(\w+)\]\s*$", raw):

@@ -45,7 +45,8 @@ def data(scene: Scene) -> Iterator[Diagnosis]:
     if scene.root and unusable(scene, (home,)):
         yield from _closed(scene, home)
         return
-    yield from _owned(scene, "RMQ-053", scene.data, "the data directory")
+    found = tuple(_owned(scene, "RMQ-053", scene.data, "the data directory"))
+    yield from found or _locked(scene, "RMQ-053", "the data", scene.data, own_data(scene))
 
 
 def logs(scene: Scene) -> Iterator[Diagnosis]:
@@ -67,7 +68,8 @@ def logs(scene: Scene) -> Iterator[Diagnosis]:
         return
     own = f"{scene.address.name}.log"
     names = ("-name", own) if standing.kind is Kind.FOLDER else ()
-    yield from _owned(scene, "RMQ-054", folder, "the log directory", *names)
+    found = tuple(_owned(scene, "RMQ-054", folder, "the log directory", *names))
+    yield from found or _locked(scene, "RMQ-054", "the logs", folder, (folder, f"{folder}/{own}"))
 
 
 def read_only(scene: Scene) -> Iterator[Diagnosis]:
@@ -86,6 +88,29 @@ def read_only(scene: Scene) -> Iterator[Diagnosis]:
                 evidence=(f"/proc/mounts: {last[0]} {last[1]}",),
                 hint=f"find out why (dmesg), then: mount -o remount,rw {last[0]}",
             )
+
+
+def unmounted(scene: Scene) -> Iterator[Diagnosis]:
+    """What `/etc/fstab` mounts where the data or the logs are is mounted.
+
+    The folder below a file system that is missing is empty: the node starts blank there, or waits for the disk.
+    """
+    mounts = {place for place, _ in _mounts(scene.text("/proc/self/mounts") or scene.text("/proc/mounts"))}
+    rows = [line.split() for line in scene.text("/etc/fstab").splitlines() if not line.lstrip().startswith("#")]
+    for what, path in (("data", f"{scene.data}/{scene.address.name}"), ("logs", scene.layout.logs)):
+        for row in (row for row in rows if len(row) > 3 and "noauto" not in row[3].split(",") and mounts):
+            place = row[1].replace("\\040", " ").rstrip("/")
+            above = place and f"{path}/".startswith(f"{place}/")
+            if not scene.installed or not above or place in mounts:
+                continue
+            yield error(
+                "RMQ-153",
+                f"the {what} of the broker are to be on {row[0]}, which is not mounted on {place}",
+                evidence=(f"/etc/fstab: {' '.join(row)}", f"/proc/mounts has nothing on {place}"),
+                cause="the disk is missing, or could not be mounted; what is in that folder now is on another one",
+                hint=f"systemctl stop rabbitmq-server; mount {place}, which says why not; then start it again",
+            )
+            return
 
 
 def foreign(scene: Scene) -> Iterator[Diagnosis]:
@@ -222,6 +247,31 @@ def _is_dets(content: bytes) -> bool:
     return int.from_bytes(content[:4], "big") <= len(content)
 
 
+def own_data(scene: Scene) -> tuple[str, ...]:
+    """Return what the node writes first: its folder with what is in there, and its list of feature flags."""
+    home = f"{scene.data}/{scene.address.name}"
+    return (scene.data, home, f"{home}-feature_flags", *(f"{home}/{name}" for name in scene.names(home)))
+
+
+def _locked(scene: Scene, check: str, what: str, folder: str, paths: tuple[str, ...]) -> Iterator[Diagnosis]:
+    """Find what the node cannot write although its owner and mode are right. Asked where it does not run.
+
+    A read-only file system has a check of its own.
+    """
+    if scene.is_well or not scene.root or not scene.has_user or any(read_only(scene)):
+        return
+    standing = tuple(path for path in paths if scene.host.peek(path) is not None)
+    refused = unusable(scene, standing)
+    if refused:
+        yield error(
+            check,
+            f"{what} cannot be written by {scene.user}, and owner and mode are right",
+            evidence=tuple(f"{path}: test -w says no" for path in refused[:3]),
+            cause="a file that is immutable (chattr +i), an ACL, or a security module forbids it",
+            hint=f"lsattr -d {refused[0]}; getfacl {refused[0]}; chattr -R -i {folder} takes the attribute away",
+        )
+
+
 def _closed(scene: Scene, home: str) -> Iterator[Diagnosis]:
     """Report the home of the data, in which the node makes what it lacks, as one that is closed to its user."""
     row = scene.run("stat", "-c", "%U\t%G\t%a", home).stdout.strip().split("\t")
@@ -300,6 +350,12 @@ def _registered(scene: Scene) -> tuple[Registered, ...]:
 CHECKS = (
     Check(
         "RMQ-055", "Data and logs are not on a read-only file system", read_only, explains=(*DOWN, "RMQ-053", "RMQ-054")
+    ),
+    Check(
+        "RMQ-153",
+        "The disks of the data and logs are mounted",
+        unmounted,
+        explains=(*DOWN, "RMQ-053", "RMQ-054", "RMQ-056", "RMQ-130"),
     ),
     Check("RMQ-053", "The data can be used by the broker's user", data, explains=(*DOWN, "RMQ-057", "RMQ-059")),
     Check("RMQ-054", "The logs can be written by the broker's user", logs, explains=DOWN),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rmqsetup.catalog import Fit, load
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
+from rmqsetup.checks.cures import aside
 from rmqsetup.checks.scene import Scene
 from rmqsetup.managers import State
 from rmqsetup.probes.consult import ConsultError, consult
@@ -24,6 +25,13 @@ DISTRIBUTIONS = "+dfsg"
 """In the version of an Erlang that Debian, or what is made from it, ships: its pair with their RabbitMQ is theirs to
 judge, whatever upstream's table says of it."""
 
+PACKAGED = "/usr/bin/erl"
+"""The start script of the packages' Erlang."""
+
+COMMANDS = ("rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmq-queues", "rabbitmq-server")
+OWN = ("/usr/lib/rabbitmq/", "/usr/sbin/", "../../sbin/", "../../lib/rabbitmq/")
+"""Where the packages have their commands, as a link to them may say it."""
+
 SPLIT = ("kernel", "stdlib", "erts")
 
 
@@ -39,11 +47,11 @@ def fits(scene: Scene) -> Iterator[Diagnosis]:
     program, version = erlang
     verdict = load().judge_pair(release, version)
     base = scene.facts.package("erlang-base")
-    own = program == "/usr/bin/erl" and (base is None or DISTRIBUTIONS in base.version)
+    own = program == PACKAGED and (base is None or DISTRIBUTIONS in base.version)
     if verdict.boots and (verdict.fit in (Fit.FITS, Fit.UNKNOWN) or (own and verdict.fit is not Fit.KNOWN_BAD)):
         return
     hint = "rmqsetup plan shows a pair that fits; rmqsetup install brings it"
-    if program != "/usr/bin/erl":
+    if program != PACKAGED:
         hint = f"move {program} out of the way: the service finds it before the packages' /usr/bin/erl"
     yield (warning if verdict.boots else error)(
         "RMQ-060",
@@ -63,6 +71,17 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
             "the service finds no Erlang: there is no program erl on its PATH",
             evidence=(f"no erl in {', '.join(PATH[:4])}",),
             hint=f"{scene.reinstall(scene.layout.erlang)}, or link erl into /usr/local/bin",
+        )
+        return
+    if broken := _leads_nowhere(scene):
+        program, gone = broken
+        yield error(
+            "RMQ-065",
+            f"the service finds {program} first, which leads to {gone}: nothing is there",
+            evidence=(f"{program} names {gone}", f"{gone}: no such file"),
+            cause="an Erlang that somebody had put there was removed, and its start script was left",
+            hint=f"move {program} out of the way" if program != PACKAGED else scene.reinstall(scene.layout.erlang),
+            fix=(aside(scene, program), *scene.started) if program != PACKAGED else (),
         )
         return
     for path, lacks, rights in _unusable(scene):
@@ -90,6 +109,27 @@ def several(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
+def shadowed(scene: Scene) -> Iterator[Diagnosis]:
+    """The commands of RabbitMQ are those of its package: no others of that name stand before them on PATH."""
+    for folder in PATH[:2] if scene.installed and not scene.layout.prefix else ():
+        for name in (each for each in scene.names(folder) if each in COMMANDS):
+            path = f"{folder}/{name}"
+            standing = scene.host.peek(path)
+            if standing is None or standing.target.startswith(OWN):
+                continue
+            yield warning(
+                "RMQ-166",
+                f"{path} is found before the {name} of the installed RabbitMQ",
+                evidence=(
+                    f"{path}" + (f" leads to {standing.target}" if standing.target else " is a file of its own"),
+                ),
+                cause="a RabbitMQ that was once installed by hand left it; it asks as another release, or not at all",
+                hint=f"move {path} out of the way",
+                fix=(aside(scene, path),),
+            )
+            return
+
+
 def mixed(scene: Scene) -> Iterator[Diagnosis]:
     """All packages of Erlang have one version: parts of two releases do not work together."""
     found = {
@@ -110,11 +150,11 @@ def mixed(scene: Scene) -> Iterator[Diagnosis]:
 
 def whole(scene: Scene) -> Iterator[Diagnosis]:
     """Every application that RabbitMQ and its enabled plugins need is there, of Erlang's and of RabbitMQ's own."""
-    erlang, server = _root(scene), str(scene.server)
+    erlang, server = root(scene), str(scene.server)
     if not erlang or not server:
         return
     roots = (f"{erlang}/lib", f"{server}/plugins")
-    there = {name.partition("-")[0]: f"{root}/{name}" for root in roots for name in scene.names(root)}
+    there = {name.partition("-")[0]: f"{place}/{name}" for place in roots for name in scene.names(place)}
     lacking = _lacking(scene, there)
     for name, wanted_by in lacking[:1]:
         whose = "RabbitMQ" if name not in NEEDED and wanted_by not in ("", "rabbit") else "Erlang"
@@ -130,7 +170,7 @@ def whole(scene: Scene) -> Iterator[Diagnosis]:
 
 def crypto(scene: Scene) -> Iterator[Diagnosis]:
     """Erlang can load its library of cryptography, and that one finds OpenSSL's."""
-    erlang = _root(scene)
+    erlang = root(scene)
     folder = next((name for name in scene.names(f"{erlang}/lib") if name.startswith("crypto-")), "") if erlang else ""
     path = f"{erlang}/lib/{folder}/priv/lib/crypto.so"
     if not folder or not scene.names(f"{erlang}/lib/{folder}/ebin"):
@@ -152,14 +192,26 @@ def crypto(scene: Scene) -> Iterator[Diagnosis]:
     )
 
 
+def _leads_nowhere(scene: Scene) -> tuple[str, str] | None:
+    """Return the start script that the service finds and what it names that is not there; nothing where all is well."""
+    program = _program(scene)
+    text = scene.text(program) if program and scene.installed and not scene.layout.prefix else ""
+    home = root(scene)
+    if home:
+        return None if scene.names(f"{home}/lib") else (program, home)
+    named = re.findall(r"^\s*exec\s+\"?(/[^\s\"$]+)", text, re.MULTILINE) if text.startswith("#!") else []
+    gone = next((path for path in named if scene.host.peek(path) is None), "")
+    return (program, gone) if gone else None
+
+
 def _unusable(scene: Scene) -> Iterator[tuple[str, str, tuple[Right, ...]]]:
     """Yield the programs with which an Erlang starts that nobody can run, and the rights with which they could."""
-    program, root = _program(scene), _root(scene)
+    program, home = _program(scene), root(scene)
     if not scene.installed or scene.layout.prefix or not program:
         return
-    machine = next((name for name in scene.names(root) if name.startswith("erts-")), "") if root else ""
-    names = ("erlexec", "beam.smp", "erl_child_setup") if machine else ()
-    paths = (program, *(f"{root}/{machine}/bin/{name}" for name in names))
+    machine = next((name for name in scene.names(home) if name.startswith("erts-")), "") if home else ""
+    names = ("erlexec", "beam.smp", "erl_child_setup", "epmd") if machine else ()
+    paths = (program, *(f"{home}/{machine}/bin/{name}" for name in names))
     said = scene.run("stat", "-L", "-c", "%a\t%U\t%G\t%n", "--", *paths).stdout.splitlines()
     found = {row[3]: row for row in (line.split("\t", 3) for line in said) if len(row) == 4}
     for path in paths:
@@ -219,7 +271,7 @@ def _program(scene: Scene) -> str:
     return next((f"{folder}/erl" for folder in folders if "erl" in scene.names(folder)), "")
 
 
-def _root(scene: Scene) -> str:
+def root(scene: Scene) -> str:
     """Return the folder of the Erlang that the service finds, as its start script says."""
     return scene.remembered("erlang root", lambda: _root_of(scene, _program(scene)))
 
@@ -237,14 +289,14 @@ def _found(scene: Scene) -> tuple[str, str] | None:
 
 
 def _version(scene: Scene, program: str) -> str:
-    root = _root_of(scene, program)
-    words = scene.text(f"{root}/releases/start_erl.data").split()
+    home = _root_of(scene, program)
+    words = scene.text(f"{home}/releases/start_erl.data").split()
     major = (
         words[1]
         if len(words) > 1
-        else next(iter(re.findall(r"\b(\d\d)\b", " ".join(scene.names(f"{root}/releases")))), "")
+        else next(iter(re.findall(r"\b(\d\d)\b", " ".join(scene.names(f"{home}/releases")))), "")
     )
-    return scene.text(f"{root}/releases/{major}/OTP_VERSION").strip() or major
+    return scene.text(f"{home}/releases/{major}/OTP_VERSION").strip() or major
 
 
 def _strays(scene: Scene) -> list[str]:
@@ -261,9 +313,10 @@ def _strays(scene: Scene) -> list[str]:
 
 CHECKS = (
     Check("RMQ-060", "Erlang fits RabbitMQ", fits, explains=(*DOWN, "RMQ-061", "RMQ-062", "RMQ-064")),
-    Check("RMQ-065", "The service finds an Erlang", present, explains=(*DOWN, "RMQ-015")),
+    Check("RMQ-065", "The service finds an Erlang", present, explains=(*DOWN, "RMQ-015", "RMQ-061", "RMQ-157")),
     Check("RMQ-063", "Erlang's packages are of one version", mixed, explains=(*DOWN, "RMQ-062")),
     Check("RMQ-062", "Every application that RabbitMQ needs is there", whole, explains=(*DOWN, "RMQ-015", "RMQ-064")),
     Check("RMQ-064", "Erlang's cryptography can be loaded", crypto, explains=(*DOWN, "RMQ-015")),
+    Check("RMQ-166", "The commands of RabbitMQ are its own", shadowed),
     Check("RMQ-061", "There is one Erlang on the machine", several),
 )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, access, error, warning
+from rmqsetup.checks.access import SHARED, gate, unreadable, unusable
 from rmqsetup.checks.cures import aside
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import FileState, Kind
+from rmqsetup.steps.access import Access, Right
 from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
@@ -77,6 +79,63 @@ def plain(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def common(scene: Scene) -> Iterator[Diagnosis]:
+    """What everybody on the machine reads, and what everybody writes to, is open to the broker's user as well.
+
+    A careless `chmod -R`, or a umask of 077 while files were copied, closes a folder above RabbitMQ's or Erlang's
+    files, `/etc/hosts` or `/dev/null`: to root everything looks as it is to be.
+    """
+    if not scene.root or not scene.installed or scene.layout.prefix:
+        return
+    own = (scene.layout.data, scene.layout.logs, scene.layout.config)
+    told: list[str] = []
+    for path in unreadable(scene, access.common(scene)):
+        closed = gate(scene, path) if not path.startswith(tuple(told)) else None
+        if closed is None or closed.path.startswith(own):
+            continue
+        told.append(closed.path if closed.path != path else path.rpartition("/ebin/")[0] or path)
+        others = _beside(scene, path) if closed.path == path else ()
+        yield (warning if scene.is_well else error)(
+            "RMQ-155",
+            f"{closed.path} is closed to {scene.user}, who runs the broker",
+            evidence=(f"{closed.path}: {closed.seen}", f"{path} cannot be read by {scene.user}"),
+            cause="its mode was changed: everybody may read it on a machine as it is installed",
+            hint=f"chmod {closed.right.mode:o} {closed.path}"
+            + (f", and {len(others)} files beside it" if others else ""),
+            fix=(Access((closed.right, *others)), *scene.started),
+            safe=True,
+        )
+    for path in unusable(scene, SHARED):
+        yield _spoilt(scene, path)
+
+
+def _beside(scene: Scene, path: str) -> tuple[Right, ...]:
+    """Return the rights that open what was closed together with a file of an application."""
+    folder = path.rpartition("/")[0]
+    if not folder.endswith("/ebin"):
+        return ()
+    asked = ("find", folder, "-type", "f", "!", "-path", path, "!", "-perm", "-o=r", "-printf", "%u\\t%g\\t%m\\t%p\\n")
+    rows = (line.split("\t", 3) for line in scene.run(*asked).stdout.splitlines())
+    return tuple(Right(row[3], row[0], row[1], int(row[2], 8) | 0o044) for row in rows if len(row) == 4)
+
+
+def _spoilt(scene: Scene, path: str) -> Diagnosis:
+    """Report what everybody writes to, and the broker's user cannot."""
+    row = scene.run("stat", "-c", "%F, owner %U:%G, mode %a", path).stdout.strip()
+    is_device = path.startswith("/dev/")
+    right = Right(path, "root", "root", 0o666 if is_device else 0o1777)
+    is_odd = is_device and "character special" not in row
+    return (error if is_device and not scene.is_well else warning)(
+        "RMQ-155",
+        f"{path} cannot be used by {scene.user}, who runs the broker",
+        evidence=(f"{path}: {row or 'not there'}",),
+        cause="somebody has written a file over the device" if is_odd else "everybody is to read and write it",
+        hint=f"rm {path} && mknod -m 666 {path} c 1 3" if is_odd else f"chmod {right.mode:o} {path}",
+        fix=() if is_odd or not row else (Access((right,)), *scene.started),
+        safe=True,
+    )
+
+
 def _folders(scene: Scene) -> tuple[str, ...]:
     own = f"{scene.data}/{scene.address.name}"
     return (scene.layout.config, scene.layout.data, scene.layout.logs, scene.data, own)
@@ -121,6 +180,12 @@ def _decoded(content: bytes) -> str:
 _HIDDEN = ("RMQ-069", "RMQ-070", "RMQ-071", "RMQ-072", "RMQ-073", "RMQ-074", "RMQ-075", "RMQ-078")
 
 CHECKS = (
+    Check(
+        "RMQ-155",
+        "What everybody may read is open to the broker's user",
+        common,
+        explains=(*DOWN, *_HIDDEN, "RMQ-053", "RMQ-054", "RMQ-062", "RMQ-065", "RMQ-096"),
+    ),
     Check(
         "RMQ-130",
         "There are files where files are looked for, and folders for folders",

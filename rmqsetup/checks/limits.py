@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -183,6 +184,8 @@ def _ceilings(scene: Scene) -> Iterator[tuple[str, str]]:
     """Yield how much memory the node may use, and who says so."""
     unit = scene.unit_property("MemoryMax") if scene.unit else ""
     yield unit, f"MemoryMax of {scene.layout.service} is {unit}"
+    total = re.search(r"^MemTotal: +(\d+) kB", scene.text("/proc/meminfo"), re.MULTILINE)
+    yield str(int(total[1]) * 1024) if total else "", total[0] if total else ""
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         value = scene.text(path).strip()
         yield value, f"{path}: {value}"

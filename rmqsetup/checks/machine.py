@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
-from rmqsetup.checks.cures import without
+from rmqsetup.checks.cures import disabled, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND
@@ -20,6 +20,10 @@ FULL = 4_000_000
 LITTLE_MEMORY = 128 * 1024**2
 LITTLE_CONTAINER = 256 * 1024**2
 SKEW = 3600.0
+AUDIT = "/var/log/audit/audit.log"
+_REFUSED = re.compile(r"avc: +denied .*\bcomm=\"(?:beam\.smp|epmd|erl\w*|rabbitmq[\w-]*)\"")
+"""A refusal of SELinux's, as the kernel writes it, of a program of the broker's."""
+
 LINKS = (f"{DOCS}/clustering#hostname-resolution-requirement",)
 
 
@@ -54,6 +58,8 @@ def name_ours(scene: Scene) -> Iterator[Diagnosis]:
     """
     part = scene.address.name.partition("@")[2]
     found = _addresses(scene, part) if scene.installed else None
+    if found and scene.is_well and all(":" in address for address in found):
+        return  # nodes look each other up in IPv4, and one that does not find itself there takes the loopback
     if not found or any(scene.has_address(address) for address in found):
         return
     lines = _lines_of(scene, part)
@@ -71,12 +77,24 @@ def name_ours(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def name_form(scene: Scene) -> Iterator[Diagnosis]:
-    """Short names have no dot in the host part, long names have one; Erlang refuses the other way round."""
+    """The node's name is a name and a host: short ones have no dot in the host part, long ones have one.
+
+    Erlang refuses the other way round, and whatever else is no name.
+    """
     host = scene.address.name.partition("@")[2]
     long = scene.variable("USE_LONGNAME").lower() in ("true", "1", "yes")
-    if not scene.variable("NODENAME") or not host:
+    if not scene.variable("NODENAME"):
         return
-    if "." in host and not long:
+    if not re.fullmatch(r"[\w.-]+@[\w.-]+", scene.address.name):
+        yield error(
+            "RMQ-032",
+            f"{scene.address.name!r} cannot be the name of a node",
+            evidence=(_setting(scene),),
+            cause="it has to be a name and a host, with @ between, of letters, digits, dots, dashes and underscores",
+            hint="correct NODENAME, or take it out: the node is then rabbit@ and the name of the host",
+            fix=without(scene, *_named_by(scene)),
+        )
+    elif "." in host and not long:
         yield error(
             "RMQ-032",
             f"the node has the long name {scene.address.name}, and is to use short ones",
@@ -159,6 +177,63 @@ def clock(scene: Scene) -> Iterator[Diagnosis]:
             return
 
 
+def preloaded(scene: Scene) -> Iterator[Diagnosis]:
+    """Every library that the linker is to put into each program of the machine is there, and is one.
+
+    What `/etc/ld.so.preload` names is put into all of them; where it cannot be, each writes a complaint, which scripts
+    take for an answer.
+    """
+    path = "/etc/ld.so.preload"
+    for number, line in enumerate(scene.text(path).splitlines(), start=1):
+        for library in line.partition("#")[0].replace(":", " ").split():
+            state = scene.file(library) if library.startswith("/") and "$" not in library else None
+            is_library = state is not None and (state.content is None or state.content.startswith(b"\x7fELF"))
+            if is_library or not library.startswith("/") or "$" in library:
+                continue
+            yield warning(
+                "RMQ-156",
+                f"every program of this machine is to load {library}, which {'is no library' if state else 'is gone'}",
+                evidence=(f"{path}:{number}: {line.strip()}",),
+                cause="what brought it was removed, and the line was left",
+                hint=f"take the line out of {path}",
+                fix=disabled((Setting("", "", path, number, line),)),
+            )
+
+
+def guarded(scene: Scene) -> Iterator[Diagnosis]:
+    """No security module refuses the broker what it needs: AppArmor by a profile, SELinux by the label of a file.
+
+    Asked where the service fails and nothing tells why. SELinux writes each refusal into its audit log; with AppArmor
+    it is enough that a profile for RabbitMQ's or Erlang's programs is enforced.
+    """
+    if not scene.installed or scene.is_well:
+        return
+    service = scene.layout.service
+    rows = scene.text("/sys/kernel/security/apparmor/profiles").splitlines()
+    profile = next((row for row in rows if re.search(r"(?:rabbitmq|beam\.smp|erl|epmd).*\(enforce\)$", row)), "")
+    if profile:
+        yield error(
+            "RMQ-164",
+            f"AppArmor confines the broker: {profile.rpartition(' ')[0]}",
+            evidence=(f"/sys/kernel/security/apparmor/profiles: {profile}",),
+            cause="what the profile does not name is refused, as to data or a port in another place",
+            hint=f"aa-complain {profile.rpartition(' ')[0]}, then: systemctl restart {service}; the kernel's log "
+            "(DENIED) says what it lacks",
+        )
+    is_enforced = scene.text("/sys/fs/selinux/enforce").strip() == "1"
+    said = scene.run("tail", "-n", "500", AUDIT).stdout if is_enforced else ""
+    refused = [line.strip() for line in said.splitlines() if _REFUSED.search(line)]
+    if refused:
+        yield error(
+            "RMQ-164",
+            "SELinux refuses the broker what it asks for",
+            evidence=tuple(f"{AUDIT}: {line[:200]}" for line in refused[-2:]),
+            cause="files in a place of their own have no label of RabbitMQ's, or a port has one of another program's",
+            hint=f"restorecon -Rv {scene.layout.data} {scene.layout.logs} {scene.layout.config}; for another place: "
+            "semanage fcontext, for another port: semanage port",
+        )
+
+
 def _addresses(scene: Scene, name: str) -> tuple[str, ...] | None:
     """Return the addresses of a name; None where this machine has nothing to ask with."""
     answer = scene.run("getent", "ahosts", name, timeout=4.0)
@@ -197,4 +272,6 @@ CHECKS = (
     Check("RMQ-031", "The host of the node's name is this machine", name_ours, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-034", "There is memory to run in", memory),
     Check("RMQ-035", "The clock is right", clock),
+    Check("RMQ-164", "No security module is in the broker's way", guarded, explains=DOWN, slow=True),
+    Check("RMQ-156", "What every program is to load is there", preloaded),
 )

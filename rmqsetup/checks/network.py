@@ -5,24 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
-from rmqsetup.checks.cures import without
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags
+from rmqsetup.checks.cures import LOCAL, Directive, disabled, without
 from rmqsetup.checks.scene import Scene
+from rmqsetup.checks.settings import Setting
 from rmqsetup.launch import wanted_ports
 from rmqsetup.probes import ports
 from rmqsetup.probes.ports import Taken
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps.service import Service
+from rmqsetup.steps.units import Units
 
 EPMD = ("epmd", "systemd", "init")
 """Who may hold the port of epmd: itself, or systemd for its socket unit."""
 
 ADDRESSED = re.compile(
     r"(?:\w+\.)?listeners\.(?:tcp|ssl)\.|(?:management|prometheus)\.(?:tcp|ssl)\.ip$|NODE_IP_ADDRESS$"
+    r"|distribution\.listener\.interface$|\w*ERL_(?:ARGS|FLAGS)$"
 )
 """Settings and variables that name an address to listen on."""
 
 NODE = ("beam.smp", "beam", "erl")
+_RANGED = "connections are given ports of net.ipv4.ip_local_port_range, unless ip_local_reserved_ports names them"
 
 
 def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
@@ -56,6 +60,35 @@ def loopback(scene: Scene) -> Iterator[Diagnosis]:
             cause="nothing on this machine reaches 127.0.0.1",
             hint="ip link set lo up; look at what configures the network, so that it stays",
         )
+
+
+def starts(scene: Scene) -> Iterator[Diagnosis]:
+    """epmd, which systemd starts when somebody asks at its port, can be started.
+
+    Asked where the node does not run. Where it cannot, whoever asks is hung up on, and no node registers.
+    """
+    if scene.unit is None or scene.is_well or not scene.installed:
+        return
+    asked = ("systemctl", "show", "-p", "ActiveState,Result,ExecMainStatus,DropInPaths", "epmd.service")
+    told = dict(line.split("=", 1) for line in scene.run(*asked).stdout.splitlines() if "=" in line)
+    if told.get("ActiveState") != "failed" and told.get("Result", "success") == "success":
+        return
+    lines = tuple(
+        Directive(path, number, "", "", "", raw)
+        for path in told.get("DropInPaths", "").split()
+        for number, raw in enumerate(scene.text(path).splitlines(), start=1)
+        if path.startswith(LOCAL) and re.match(r"\s*\w+\s*=", raw)
+    )
+    failed = f"epmd.service: {told.get('Result')}, exit code {told.get('ExecMainStatus')}"
+    yield error(
+        "RMQ-157",
+        "epmd, with which every node registers, cannot be started",
+        evidence=(failed, *(each.place for each in lines[:4])),
+        cause="its unit was changed on this machine" if lines else "",
+        hint=("systemctl revert epmd.service" if lines else "journalctl -u epmd.service says why")
+        + "; then: systemctl reset-failed epmd.service && systemctl restart epmd.socket rabbitmq-server",
+        fix=(*disabled(lines), Units("epmd.service"), *scene.started) if lines else (),
+    )
 
 
 def blocked(scene: Scene) -> Iterator[Diagnosis]:
@@ -107,7 +140,8 @@ def own_ports(scene: Scene) -> Iterator[Diagnosis]:
     wanted = dict(wanted_ports(scene.host, scene.layout))
     listened = {each.port for each in scene.node.listeners} if scene.node else set()
     seen: set[int] = set()
-    for socket in scene.taken:
+    others = ports.connected(scene.host) if not scene.is_well and not scene.is_registered else ()
+    for socket in (*scene.taken, *others):
         if socket.port not in wanted or socket.port in seen or socket.port in listened:
             continue
         who = ports.holder(scene.host, socket)
@@ -118,7 +152,11 @@ def own_ports(scene: Scene) -> Iterator[Diagnosis]:
         yield error(
             "RMQ-043",
             f"port {socket.port}, where the broker is to listen for {words}, is taken by {who or 'another process'}",
-            evidence=(f"/proc/net/tcp: port {socket.port}, held by {who or 'somebody we may not see'}",),
+            evidence=(
+                f"/proc/net/tcp: port {socket.port}, held by {who or 'somebody we may not see'}"
+                + (", for a connection of its own" if socket in others else ""),
+            ),
+            cause=_RANGED if socket in others else "",
             hint=f"end {who or 'what listens there'}, or give the broker another port in rabbitmq.conf",
             links=(f"{DOCS}/networking#ports",),
         )
@@ -126,11 +164,8 @@ def own_ports(scene: Scene) -> Iterator[Diagnosis]:
 
 def own_addresses(scene: Scene) -> Iterator[Diagnosis]:
     """The addresses on which the broker is told to listen are this machine's."""
-    for setting in (*scene.settings, *scene.environment):
-        if not ADDRESSED.match(setting.key):
-            continue
-        is_bare = setting.key.endswith((".ip", "ADDRESS"))
-        address = setting.value if is_bare else setting.value.rpartition(":")[0]
+    for setting in (*scene.configured, *scene.environment):
+        address = _address(setting) if ADDRESSED.match(setting.key) else ""
         if re.fullmatch(r"\[?[0-9a-fA-F:.]+\]?", address) and not scene.has_address(address):
             yield error(
                 "RMQ-045",
@@ -142,12 +177,29 @@ def own_addresses(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def _address(setting: Setting) -> str:
+    """Return the address that a setting names, empty where it names none."""
+    if setting.key.endswith(("ERL_ARGS", "ERL_FLAGS")):
+        return flags.interface(setting.value)
+    is_bare = setting.key.endswith((".ip", ".interface", "ADDRESS"))
+    return setting.value if is_bare else setting.value.rpartition(":")[0]
+
+
 def stray(scene: Scene) -> Iterator[Diagnosis]:
     """The node that runs is the one of the service, and not one that was started beside it."""
     unit = scene.unit
     if unit is None or unit.active == "active" or not scene.is_registered:
         return
     port = next((each.port for each in scene.registered if each.name == scene.address.name.partition("@")[0]), 0)
+    if not _sockets(scene, port):
+        yield error(
+            "RMQ-044",
+            f"epmd has a node {scene.address.name.partition('@')[0]} already, and it is not the service's",
+            evidence=(f"epmd has it at port {port}, where nobody of this machine listens",),
+            cause="a node elsewhere (in a container that shares this epmd), or a process that hangs, has the name",
+            hint="end it: ss -tnp dport = :4369 shows who is connected to epmd; or give the node another NODENAME",
+        )
+        return
     for socket in _sockets(scene, port):
         who = ports.holder(scene.host, socket)
         number = who.rpartition("process ")[2].rstrip(")")
@@ -177,6 +229,7 @@ def _registered(scene: Scene) -> tuple[tuple[int, str], ...]:
 
 CHECKS = (
     Check("RMQ-040", "Port 4369 belongs to epmd", epmd_port, explains=(*DOWN, "RMQ-041", "RMQ-042")),
+    Check("RMQ-157", "epmd can be started", starts, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-148", "The loopback is up", loopback, explains=(*DOWN, "RMQ-030", "RMQ-041", "RMQ-042", "RMQ-040")),
     Check("RMQ-041", "No packet filter is in the node's way", blocked, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-043", "The broker's ports are free, or its own", own_ports, explains=DOWN),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from rmqsetup.checks import DOCS, LISTENER_CLOSED, NODE_SILENT, Check, Diagnosis, error, info, warning
+from rmqsetup.checks.cures import again
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.address import CookieMissingError
 from rmqsetup.probes.distribution import CookieError
@@ -16,6 +17,13 @@ from rmqsetup.probes.wire import ProbeError
 
 NOT_FOR_CLIENTS = ("clustering", "http", "https", "http/prometheus", "https/prometheus")
 """Listeners that carry no messages of clients."""
+
+
+IDLE = 256 * 10**6
+"""So many bytes of memory a node takes that has nothing to do, at its start."""
+
+GONE = " (deleted)"
+"""What the kernel writes behind the name of a program whose file is no longer there."""
 
 
 def answers(scene: Scene) -> Iterator[Diagnosis]:
@@ -71,13 +79,26 @@ def alarms(scene: Scene) -> Iterator[Diagnosis]:
             "memory": "give the machine more memory, let consumers catch up, or raise vm_memory_high_watermark",
             "disk": f"free space below {scene.layout.data}, or lower disk_free_limit",
         }
+        lines = tuple(each for each in scene.configured if numbers and each.key.startswith(f"{numbers[3]}."))
+        absurd = lines if numbers and _beyond(scene, alarm, numbers[1]) else ()
+        where = f"{lines[-1].file}, line {lines[-1].line}" if lines else ""
         yield error(
             "RMQ-081",
-            f"an alarm blocks publishers: {alarm}",
-            evidence=(f"{status.name}: {alarm} alarm{seen}",) if status else (),
-            hint=hints.get(alarm, "rabbitmq-diagnostics alarms says more"),
+            f"an alarm blocks publishers: {alarm}" + (f", and {absurd[-1].key} is why" if absurd else ""),
+            evidence=(*(each.place for each in lines), f"{status.name}: {alarm} alarm{seen}") if status else (),
+            cause="with that limit it blocks them whatever they do" if absurd else "",
+            hint=f"correct {where}" if absurd else hints.get(alarm, "rabbitmq-diagnostics alarms says more"),
             links=(f"{DOCS}/alarms",),
+            fix=again(scene, *absurd),
         )
+
+
+def _beyond(scene: Scene, alarm: str, limit: int | None) -> bool:
+    """Tell whether a limit is one that an idle node is beyond: less memory than it takes, more disk than there is."""
+    if limit is None or alarm == "memory":
+        return limit is not None and limit < IDLE
+    row = scene.run("df", "-B1", "--output=size", scene.layout.data).stdout.split()
+    return len(row) > 1 and row[-1].isdigit() and limit > int(row[-1]) * 4 // 10
 
 
 def listeners(scene: Scene) -> Iterator[Diagnosis]:
@@ -100,6 +121,37 @@ def listeners(scene: Scene) -> Iterator[Diagnosis]:
             return
 
 
+def named(scene: Scene) -> Iterator[Diagnosis]:
+    """The node that runs is the one of the name that everybody looks for, and it has its data.
+
+    A host that is renamed while the node runs leaves it with the old name: commands look for it under the new one, and
+    the next start is one without data. Asked where that name has none.
+    """
+    own = f"{scene.data}/{scene.address.name}"
+    if not scene.runs or scene.variable("MNESIA_DIR") or scene.host.peek(own) is not None:
+        return
+    answer = scene.ask("erlang", "node")
+    name = answer.name if isinstance(answer, Atom) else ""
+    if name and name != scene.address.name:
+        yield error(
+            "RMQ-165",
+            f"the node that runs is called {name}, and everybody looks for {scene.address.name}",
+            evidence=(f"erlang:node() says {name}", f"{own}: no such directory"),
+            cause="the host was renamed, or NODENAME changed, while the node ran; its data belong to the old name",
+            hint=f"give the host its old name back (hostnamectl), or set NODENAME={name} in {scene.layout.environment}",
+            links=(f"{DOCS}/relocate",),
+        )
+    elif name and scene.root:
+        yield error(
+            "RMQ-165",
+            f"the node runs, and its data are gone from {own}",
+            evidence=(f"{own}: no such directory",),
+            cause="somebody has moved or removed the directory under the node, or mounted something over it",
+            hint="put it back before the node is stopped: it writes on into files that are no longer there",
+            links=(f"{DOCS}/backup",),
+        )
+
+
 def reachable(scene: Scene) -> Iterator[Diagnosis]:
     """The node listens for clients of some protocol. Without any listener it runs for itself alone."""
     status = scene.node
@@ -119,6 +171,15 @@ def reachable(scene: Scene) -> Iterator[Diagnosis]:
 
 def current(scene: Scene) -> Iterator[Diagnosis]:
     """The node that runs is of the release that is installed; after an upgrade it is restarted."""
+    program = scene.host.peek(f"/proc/{scene.unit.pid}/exe") if scene.unit and scene.unit.pid else None
+    if program and program.target.endswith(GONE):
+        yield warning(
+            "RMQ-129",
+            "the node runs on an Erlang that was replaced, or removed, under it",
+            evidence=(f"/proc/{scene.unit.pid if scene.unit else 0}/exe leads to {program.target}",),
+            cause="Erlang was upgraded; the node finds its own files no more when it needs one",
+            hint="when it may be interrupted: systemctl restart rabbitmq-server",
+        )
     running = scene.node.version if scene.node else ""
     if running and scene.version and running != scene.version:
         yield warning(
@@ -177,6 +238,22 @@ def queues(scene: Scene) -> Iterator[Diagnosis]:
             cause="its process ended and was not started again, or its log on disk cannot be read; the node's log says",
             hint="systemctl restart rabbitmq-server starts them all again",
             links=(f"{DOCS}/quorum-queues",),
+        )
+
+
+def traced(scene: Scene) -> Iterator[Diagnosis]:
+    """No virtual host is traced: the firehose copies every message of it, which is for a search for a fault alone."""
+    names = scene.environment_of("trace_vhosts") if scene.runs else None
+    known = scene.node.virtual_hosts if scene.node else ()
+    on = [name for name in known if isinstance(names, list) and name.encode() in names]
+    if on and "rabbitmq_tracing" not in scene.text(scene.plugins_file):
+        yield warning(
+            "RMQ-160",
+            f"every message of the virtual host {', '.join(on)} is copied: it is traced",
+            evidence=("application:get_env(rabbit, trace_vhosts) names " + ", ".join(on),),
+            cause="somebody has turned the firehose on (rabbitmqctl trace_on), and not off again",
+            hint=f"rabbitmqctl trace_off -p {on[0]}",
+            links=(f"{DOCS}/firehose",),
         )
 
 
@@ -255,9 +332,11 @@ CHECKS = (
     Check("RMQ-083", "The node is not in maintenance mode", maintenance, explains=(LISTENER_CLOSED,)),
     Check(LISTENER_CLOSED, "The node takes connections where it listens", listeners),
     Check("RMQ-129", "The node is of the installed release", current),
+    Check("RMQ-165", "The node that runs is the one of its name", named, explains=("RMQ-053", "RMQ-056", "RMQ-123")),
     Check("RMQ-123", "The node listens for clients", reachable),
     Check("RMQ-084", "Every virtual host is up", virtual_hosts),
     Check("RMQ-126", "Every quorum queue runs on this node", queues),
+    Check("RMQ-160", "No virtual host is traced", traced),
     Check("RMQ-086", "Every stable feature flag is on", feature_flags),
     Check("RMQ-087", "No deprecated feature is in use", deprecated),
 )

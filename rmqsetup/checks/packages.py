@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 
 from rmqsetup.catalog import load
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, info, settings, warning
@@ -79,6 +80,16 @@ def database(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"/var/lib/dpkg/status: {'empty' if 'status' in names else 'no such file'}",),
             hint="cp /var/lib/dpkg/status-old /var/lib/dpkg/status; older ones are in /var/backups",
         )
+    elif names and not scene.installed and scene.server:
+        answer = scene.run("dpkg-query", "-W", "dpkg")
+        if not answer.ok and "/var/lib/dpkg/" in answer.stderr:
+            yield error(
+                "RMQ-151",
+                "dpkg cannot read its list of installed packages",
+                evidence=tuple(answer.stderr.strip().splitlines()[:2]),
+                cause="the file was cut, or written over: as long as that is so, no package can be changed",
+                hint="put a whole one there: /var/lib/dpkg/status-old is the one before, /var/backups has older ones",
+            )
     path = "/var/lib/dpkg/statoverride"
     users, groups = ({line.partition(":")[0] for line in scene.text(f"/etc/{name}").splitlines()} for name in _NAMES)
     lines = scene.text(path).splitlines(keepends=True)
@@ -163,8 +174,31 @@ def damaged(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
+def diverted(scene: Scene) -> Iterator[Diagnosis]:
+    """No file of RabbitMQ's or Erlang's is diverted by hand: dpkg then puts it, at every upgrade, elsewhere.
+
+    `dpkg-divert` without a package is an administrator's. A reinstallation does not bring the file back.
+    """
+    lines = scene.text("/var/lib/dpkg/diversions").splitlines() if scene.facts.manager == "apt" else []
+    for path, to, who in zip(lines[::3], lines[1::3], lines[2::3], strict=False):
+        if who != ":" or not re.search(r"/(?:lib/(?:rabbitmq|erlang)|s?bin/(?:rabbitmq|erl|epmd))", path):
+            continue
+        gone = scene.host.peek(path) is None
+        yield (error if gone else warning)(
+            "RMQ-154",
+            f"{path} is diverted: dpkg puts it at {to}" + (", and nothing is in its place" if gone else ""),
+            evidence=(f"/var/lib/dpkg/diversions: {path} to {to}, by an administrator",),
+            cause="somebody diverted it (dpkg-divert); installing its package anew does not bring it back",
+            hint=f"dpkg-divert --rename --remove {path}",
+        )
+
+
 def pinned(scene: Scene) -> Iterator[Diagnosis]:
-    """No preference of apt keeps RabbitMQ or Erlang from being installed at all (a pin below zero)."""
+    """No preference of apt keeps RabbitMQ or Erlang from being installed at all (a pin below zero).
+
+    One against every package (`Package: *`) may be meant against a source that has others: then apt is asked whether
+    it leaves a source of these.
+    """
     if scene.facts.manager != "apt":
         return
     folder = "/etc/apt/preferences.d"
@@ -172,14 +206,36 @@ def pinned(scene: Scene) -> Iterator[Diagnosis]:
         for stanza in re.split(r"\n\s*\n", scene.text(path)):
             names = re.search(r"^Package:(.*)$", stanza, re.MULTILINE)
             priority = re.search(r"^Pin-Priority:\s*(-\d+)", stanza, re.MULTILINE)
-            if names and priority and re.search(r"rabbitmq|erlang", names[1]):
+            if names and priority and (hidden := _hidden(scene, names[1].split())):
                 yield warning(
                     "RMQ-017",
-                    f"a preference of apt keeps {names[1].strip()} from being installed or upgraded",
+                    f"a preference of apt keeps {hidden} from being installed or upgraded",
                     evidence=(f"{path}: {' / '.join(line.strip() for line in stanza.strip().splitlines())}",),
                     hint=f"remove that stanza from {path}; apt-cache policy rabbitmq-server then names a candidate",
                     fix=disabled(settings.matching(path, scene.text(path), stanza)),
                 )
+
+
+def _hidden(scene: Scene, names: list[str]) -> str:
+    """Return what a stanza with a priority below zero is against, where that is RabbitMQ or Erlang."""
+    named = [name for name in names if re.search(r"rabbitmq|erlang", name)]
+    if named or not any(fnmatch("rabbitmq-server", name) or name.startswith("/") for name in names):
+        return " ".join(named)
+    return ", ".join(name for name in ("rabbitmq-server", "erlang-base") if _is_hidden(scene, name))
+
+
+def _is_hidden(scene: Scene, name: str) -> bool:
+    """Tell whether a source of a package is below zero, and no other but what is installed is left, or it is its own.
+
+    Of a package that several sources have, one against the others is how a machine is told which to take.
+    """
+    rows = re.findall(r"^ +(-?\d+) (?!/var/lib/dpkg)(\S+)", _policy(scene, name), re.MULTILINE)
+    below = [uri for priority, uri in rows if int(priority) < 0]
+    return bool(below) and (len(below) == len(rows) or any(re.search(r"rabbitmq|erlang", uri) for uri in below))
+
+
+def _policy(scene: Scene, name: str) -> str:
+    return scene.run("apt-cache", "-o", "pkgCacheFile::Generate=false", "policy", name).stdout
 
 
 def policy(scene: Scene) -> Iterator[Diagnosis]:
@@ -262,8 +318,7 @@ def _candidate(scene: Scene, present: str) -> tuple[str, str]:
         return max(versions, key=Version, default=present), f"{scene.facts.manager}'s lists"
     if scene.facts.manager != "apt":
         return present, ""
-    answer = scene.run("apt-cache", "-o", "pkgCacheFile::Generate=false", "policy", name).stdout
-    found = re.search(r"^  Candidate: (\S+)$", answer, re.MULTILINE)
+    found = re.search(r"^  Candidate: (\S+)$", _policy(scene, name), re.MULTILINE)
     return (found[1] if found and found[1] != "(none)" else present), f"apt-cache policy {name}"
 
 
@@ -302,12 +357,18 @@ def _series(release: str) -> str:
 
 CHECKS = (
     Check("RMQ-011", "Nobody holds the package manager's locks", busy),
-    Check("RMQ-012", "No package is left half installed", unfinished),
-    Check("RMQ-151", "dpkg's own records are whole", database, explains=("RMQ-012", "RMQ-014")),
+    Check("RMQ-012", "No package is left half installed", unfinished, explains=("RMQ-014",)),
+    Check("RMQ-151", "dpkg's own records are whole", database, explains=("RMQ-012", "RMQ-014", "RMQ-022", "RMQ-152")),
     Check("RMQ-014", "Everything that RabbitMQ's packages need is installed", complete, explains=(*DOWN, "RMQ-062")),
     Check("RMQ-150", "There is one Erlang among the packages", rival, explains=("RMQ-062", "RMQ-063")),
     Check("RMQ-013", "Packages are held as a whole, or not at all", held),
     Check("RMQ-015", "The packages' files are as they were installed", damaged, explains=DOWN, slow=True),
+    Check(
+        "RMQ-154",
+        "No file of RabbitMQ's or Erlang's is diverted",
+        diverted,
+        explains=(*DOWN, "RMQ-010", "RMQ-015", "RMQ-062", "RMQ-064", "RMQ-065"),
+    ),
     Check("RMQ-017", "No pin keeps RabbitMQ or Erlang away", pinned),
     Check("RMQ-018", "Packages may start their services", policy),
     Check("RMQ-016", "No upgrade waits that the broker does not survive", upgrade),

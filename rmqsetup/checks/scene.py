@@ -10,23 +10,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rmqsetup.checks import settings
+from rmqsetup.checks import advanced, settings
 from rmqsetup.checks.settings import Setting
+from rmqsetup.checks.sockets import Question, Sockets
 from rmqsetup.detect import detect
 from rmqsetup.facts import Facts
 from rmqsetup.host import Command, FileState, Host, Result
 from rmqsetup.managers.layout import SYSTEM, Layout
 from rmqsetup.probes import epmd, ports
-from rmqsetup.probes.address import NodeAddress, find_address, peer
-from rmqsetup.probes.distribution import Connection, CookieError
-from rmqsetup.probes.node import ANY, NodeStatus, ask
+from rmqsetup.probes.address import NodeAddress, find_address
+from rmqsetup.probes.distribution import CookieError
+from rmqsetup.probes.node import ANY, NodeStatus
 from rmqsetup.probes.terms import Atom, Term
 from rmqsetup.probes.unit import UnitState, unit_state
-from rmqsetup.probes.wire import Deadline, ProbeError, Wire
+from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps import Step
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
@@ -39,58 +38,6 @@ UNIT = (
 )
 SERVER = "/usr/lib/rabbitmq/lib"
 SETPRIV = "/usr/bin/setpriv"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A function of the node, with its arguments."""
-
-    module: str
-    function: str
-    arguments: tuple[Term, ...] = ()
-
-
-class Sockets:
-    """What is asked over sockets. Tests put recorded answers in its place."""
-
-    def names(self, port: int) -> tuple[epmd.Registered, ...]:
-        """Return the nodes that epmd knows. Raises `ProbeError`."""
-        return epmd.names(port=port, timeout=2.0)
-
-    def opens(self, host: str, port: int) -> str:
-        """Return why no connection to a port can be made; empty where one can."""
-        try:
-            Wire.connect(host, port, Deadline.after(1.5)).close()
-        except ProbeError as error:
-            return error.cause or error.message
-        return ""
-
-    def certificate(self, host: str, port: int) -> tuple[str, bytes]:
-        """Return why the certificate of a server is not to be trusted, and that certificate (DER).
-
-        Nothing where it is to be trusted, or where no server answers.
-        """
-        import ssl
-
-        known = ssl.create_default_context()
-        try:
-            with socket.create_connection((host, port), 2.0) as wire, known.wrap_socket(wire, server_hostname=host):
-                return "", b""
-        except ssl.SSLCertVerificationError as error:
-            why = error.verify_message
-        except OSError:
-            return "", b""
-        return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
-
-    def status(self, host: Host, address: NodeAddress) -> NodeStatus:
-        """Ask the node how it is, and nobody in its place. Raises `ProbeError`."""
-        with closing(Connection.open(peer(host, address), timeout=3.0)) as node:
-            return ask(node, address.name)
-
-    def call(self, host: Host, address: NodeAddress, question: Question) -> Term:
-        """Call a function on the node. Raises `ProbeError`."""
-        with closing(Connection.open(peer(host, address), timeout=3.0)) as node:
-            return node.call(question.module, question.function, *question.arguments)
 
 
 def once(look: Callable[[Scene], Seen]) -> property:
@@ -257,8 +204,23 @@ class Scene:
 
     @once
     def environment(self) -> tuple[Setting, ...]:
-        """What `rabbitmq-env.conf` sets."""
-        return settings.environment(self.layout.environment, self.text(self.layout.environment))
+        """What `rabbitmq-env.conf` sets, and after it what the unit hands to the node, which counts for more."""
+        own = settings.environment(self.layout.environment, self.text(self.layout.environment))
+        return (*own, *self.handed)
+
+    @once
+    def handed(self) -> tuple[Setting, ...]:
+        """The variables of the node that the unit hands to it: by itself, by drop-ins, and by files that it names."""
+        files = () if self.unit is None else (self.unit_property("FragmentPath"), *self.drop_ins)
+        given = [each for path in filter(None, files) for each in settings.handed(path, self.text(path))]
+        named = (each.value.lstrip("-") for each in given if each.key == "EnvironmentFile")
+        read = [each for path in named for each in settings.environment(path, self.text(path), handed=True)]
+        return (*(each for each in given if each.key != "EnvironmentFile"), *read)
+
+    @once
+    def drop_ins(self) -> tuple[str, ...]:
+        """The drop-ins of the unit, in the order in which they count."""
+        return tuple(self.unit_property("DropInPaths").split())
 
     def variable(self, name: str) -> str:
         """Return a variable of `rabbitmq-env.conf` by its name without RABBITMQ_, empty where it is not set."""
@@ -278,9 +240,16 @@ class Scene:
         """Every setting of those files; the last of each key counts."""
         return tuple(each for path in self.config_files for each in settings.parse(path, self.text(path)))
 
+    @once
+    def configured(self) -> tuple[Setting, ...]:
+        """Those settings, and after them what advanced.config says in other words, which counts for more."""
+        own = self.variable("ADVANCED_CONFIG_FILE") or f"{self.layout.config}/advanced.config"
+        terms = (f"{self.layout.config}/rabbitmq.config", own)
+        return (*self.settings, *(each for path in terms for each in advanced.parse(path, self.text(path))))
+
     def setting(self, key: str) -> str:
         """Return the value of a key, empty where it is not set."""
-        return next((each.value for each in reversed(self.settings) if each.key == key), "")
+        return next((each.value for each in reversed(self.configured) if each.key == key), "")
 
     @once
     def plugins_file(self) -> str:

@@ -243,7 +243,7 @@ def start_time(scene: Scene) -> Iterator[Diagnosis]:
 
 def starter(scene: Scene) -> Iterator[Diagnosis]:
     """The unit calls a program, or uses a folder, that is not there."""
-    for path in (scene.unit_property("FragmentPath"), *scene.unit_property("DropInPaths").split()):
+    for path in (scene.unit_property("FragmentPath"), *scene.drop_ins):
         for number, line in enumerate(scene.text(path).splitlines() if path else (), start=1):
             found = re.match(r"^(ExecStart|WorkingDirectory|EnvironmentFile)=[@+!:]*(/\S+)", line.strip())
             program = scene.file(found[2]) if found and found[1] == "ExecStart" else None
@@ -263,7 +263,7 @@ def _drop_ins(scene: Scene, name: str) -> tuple[str, ...]:
     """Return the lines of drop-ins that set a property."""
     return tuple(
         f"{path}:{number}: {line.strip()}"
-        for path in scene.unit_property("DropInPaths").split()
+        for path in scene.drop_ins
         for number, line in enumerate(scene.text(path).splitlines(), start=1)
         if line.strip().startswith(f"{name}=")
     )

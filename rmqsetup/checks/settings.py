@@ -6,6 +6,7 @@ Which settings there are is in `schema`.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from rmqsetup.probes.address import unquoted
@@ -13,6 +14,8 @@ from rmqsetup.steps.disabled import told
 
 _PAIR = re.compile(r"^\s*([^\s=#][^=#]*?)\s*=\s*(.*?)\s*$")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?(?:RABBITMQ_)?([A-Z][A-Z0-9_]*)=(.*?)\s*$")
+_HANDED = re.compile(r"^\s*(?:export\s+)?(?:RABBITMQ_(?!NODENAME=)|ERL_)\w+=")
+"""Variables of the node. Its name stands apart: whom the unit alone tells it, nobody else finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,32 @@ def matching(file: str, text: str, part: str) -> tuple[Setting, ...]:
     return tuple(Setting("", "", file, n, line) for n, line in lines if line.strip() and not line.startswith("#"))
 
 
-def environment(file: str, text: str) -> tuple[Setting, ...]:
-    """Read the assignments of a shell file, names without RABBITMQ_."""
+def environment(file: str, text: str, *, handed: bool = False) -> tuple[Setting, ...]:
+    """Read the assignments of a shell file, names without RABBITMQ_.
+
+    In what is `handed` to the node from outside, only such names and those of Erlang's own count.
+    """
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         if assigned := _ASSIGNMENT.match(line):
+            if handed and not _HANDED.match(line):
+                continue
             found.append(Setting(assigned[1], unquoted(assigned[2]), file, number, line))
+    return tuple(found)
+
+
+def handed(file: str, text: str) -> tuple[Setting, ...]:
+    """Read the variables of the node that a unit sets, and, as `EnvironmentFile`, where it has more of them."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        directive = re.match(r"^\s*(Environment|EnvironmentFile)\s*=\s*(.*?)\s*$", line)
+        if directive and directive[1] == "EnvironmentFile":
+            found.append(Setting("EnvironmentFile", directive[2], file, number, line))
+        for word in _words(directive[2]) if directive and directive[1] == "Environment" else ():
+            found += [
+                Setting(each.key, word.partition("=")[2], file, number, line)
+                for each in environment(file, word, handed=True)
+            ]
     return tuple(found)
 
 
@@ -64,3 +87,10 @@ def _value(text: str) -> str:
     if quoted := re.match(r"^'([^']*)'\s*(?:#.*)?$", text):
         return quoted[1]
     return re.sub(r"\s*#.*$", "", text)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []

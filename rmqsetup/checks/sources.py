@@ -19,6 +19,11 @@ from rmqsetup.steps import Step
 HOSTS = 2
 """So many names are asked for: where no name server answers, each takes seconds."""
 
+POLICY = ("apt-cache", "-o", "pkgCacheFile::Generate=false", "policy", "rabbitmq-server")
+_PINNING = ("Package", "Pin", "Pin-Priority")
+_OWN = re.compile(r"/etc/apt/(?:apt\.conf|preferences)|APT::Default-Release")
+"""What complaints of apt about its own configuration name; those about sources are another matter."""
+
 _DATES = re.compile(r"^(Date|Valid-Until): (.*)$", re.MULTILINE)
 
 
@@ -72,6 +77,50 @@ def malformed(scene: Scene) -> Iterator[Diagnosis]:
             hint="put the named file right, or move it out of /etc/apt/sources.list.d",
             fix=tuple(step for line in said for step in _readable(scene, line)),
         )
+
+
+def settled(scene: Scene) -> Iterator[Diagnosis]:
+    """Apt can read its own configuration and its preferences, and has the release that it is to prefer.
+
+    One line that it cannot read keeps it from doing anything at all. It says so itself; nothing is fetched.
+    """
+    if scene.facts.manager != "apt":
+        return
+    asked = (("apt-config", "dump", "Acquire"), *((POLICY,) if _is_odd(scene) else ()))
+    for argv in asked:
+        answer = scene.run(*argv)
+        said = [line for line in answer.stderr.splitlines() if line.startswith("E:")]
+        if answer.ok or not any(_OWN.search(line) for line in said):
+            continue
+        yield error(
+            "RMQ-152",
+            "apt cannot read its own configuration",
+            evidence=tuple(said[:3]),
+            cause="as long as that is so, no package can be installed, upgraded or removed",
+            hint="put the named file right, or move it out of /etc/apt",
+            fix=tuple(step for line in said for step in _mended(scene, line)),
+        )
+        return
+
+
+def _is_odd(scene: Scene) -> bool:
+    """Tell whether it is worth asking apt for what it makes of its preferences, which costs a tenth of a second."""
+    folders = {path: scene.names(path) for path in ("/etc/apt/preferences.d", "/etc/apt/apt.conf.d")}
+    text = {path: [scene.text(f"{path}/{name}") for name in names] for path, names in folders.items()}
+    pinned = "\n\n".join((scene.text("/etc/apt/preferences"), *text["/etc/apt/preferences.d"]))
+    plain = re.sub(r"^#.*\n?", "", pinned, flags=re.MULTILINE)
+    stanzas = (stanza for stanza in re.split(r"\n\s*\n", plain) if stanza.strip())
+    whole = all(re.search(rf"^{key}:", stanza, re.MULTILINE) for stanza in stanzas for key in _PINNING)
+    chosen = any("Default-Release" in each for each in (scene.text("/etc/apt/apt.conf"), *text["/etc/apt/apt.conf.d"]))
+    return chosen or not whole
+
+
+def _mended(scene: Scene, complaint: str) -> tuple[Step, ...]:
+    """Move aside what apt cannot read; a release that it does not have is no longer preferred."""
+    if value := re.search(r"'([^']+)' is invalid for APT::Default-Release", complaint):
+        return disabled(_configured(scene, f'"{value[1]}"', "Default-Release"), "// ")
+    found = re.search(r"(/etc/apt/(?:apt\.conf|preferences)\.d/[^\s:,]+)", complaint)
+    return (aside(scene, found[1]),) if found else ()
 
 
 def dates(scene: Scene) -> Iterator[Diagnosis]:
@@ -263,13 +312,13 @@ def _is_checked(scene: Scene) -> bool:
     return not re.search(r'^Acquire::Check-Valid-Until "(?:0|no|false|off)"', dump, re.MULTILINE)
 
 
-def _configured(scene: Scene, address: str) -> tuple[Setting, ...]:
+def _configured(scene: Scene, address: str, word: str = "") -> tuple[Setting, ...]:
     folder = "/etc/apt/apt.conf.d"
     return tuple(
         Setting("", "", path, number, line)
         for path in ("/etc/apt/apt.conf", *(f"{folder}/{name}" for name in scene.names(folder)))
         for number, line in enumerate(scene.text(path).splitlines(), start=1)
-        if address in line and not line.lstrip().startswith(("//", "#"))
+        if address in line and word in line and not line.lstrip().startswith(("//", "#"))
     )
 
 
@@ -284,6 +333,12 @@ CHECKS = (
         "No source is configured twice with different keys",
         conflicting,
         explains=("RMQ-022", "RMQ-028", "RMQ-023"),
+    ),
+    Check(
+        "RMQ-152",
+        "apt can read its own configuration",
+        settled,
+        explains=("RMQ-022", "RMQ-026", "RMQ-028", "RMQ-147"),
     ),
     Check("RMQ-022", "apt can read its source lists", malformed, explains=("RMQ-028",)),
     Check("RMQ-020", "No source is configured that was shut down", retired),

@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOWN, Check, Diagnosis, error, warning
-from rmqsetup.checks.cures import Directive, directives, packaged
+from rmqsetup.checks.cures import Directive, copied, directives, packaged, uncopied
+from rmqsetup.checks.erlang import root
 from rmqsetup.checks.scene import Scene
+from rmqsetup.host import Command
 from rmqsetup.probes.unit import Phase
 
 ON = r"(?i)yes|true|on|1"
@@ -30,12 +32,18 @@ CLOSED = {
     "LimitFSIZE": (r"\d{1,7}", "it cannot write files of a useful size"),
     "LimitDATA": (r"\d{1,8}", "Erlang gets no memory"),
     "LimitSTACK": (r"\d{1,5}", "Erlang's threads get no stack"),
+    "LimitCPU": (r"\d{1,5}", "it is killed (SIGXCPU) once it has used so many seconds of the processor"),
+    "NoExecPaths": (r".*/(?:usr(?:/lib)?|bin|lib)?(?:\s.*|$)", "it cannot execute its own programs"),
+    "WatchdogSec": (r"(?!0\w*$|infinity).+", "a node never tells systemd that it lives, and is killed for that"),
+    "RuntimeMaxSec": (r"(?!infinity).+", "it is ended after that time"),
     "CPUQuota": (r"[0-9](?:\.\d+)?%", "it takes minutes to boot"),
 }
 """Directives that take from the service what it needs: for which values, and what then happens."""
 
-ALLOWED = {"ProtectSystem": "ReadWritePaths"}
+ALLOWED = {"ProtectSystem": "ReadWritePaths", "NoExecPaths": "ExecPaths"}
 """What takes the edge off a directive."""
+
+_BROKEN = re.compile(r"not found|cannot be preloaded|file too short|invalid ELF|error while loading")
 
 AMOUNT = r"(?:infinity|[\d.]+[KMGTPE%]?\w*)?(?::(?:infinity|[\d.]+[KMGTPE]?))?"
 SECTIONS = ("Unit", "Service", "Install")
@@ -45,6 +53,16 @@ HARMLESS = ("LimitNOFILE", "Description", "Documentation", "Wants", "After", "Be
 
 def account(scene: Scene) -> Iterator[Diagnosis]:
     """The service runs as the user that its package made, to whom its files belong."""
+    if scene.unit is not None and copied(scene) and not scene.unit_property("User"):
+        path = copied(scene)
+        yield error(
+            "RMQ-132",
+            f"the service is to run as root, and not as {scene.layout.user}",
+            evidence=(f"{path}: no User= in the unit that stands before the package's",),
+            cause=f"the broker's files belong to {scene.layout.user}, and what root writes it cannot use afterwards",
+            hint=f"move {path} away, and put what is to be other into a drop-in: systemctl edit {scene.layout.service}",
+            fix=uncopied(scene),
+        )
     wrong = _last(scene, "User", "Group")
     groups = {line.partition(":")[0] for line in scene.text("/etc/group").splitlines()}
     for each in wrong:
@@ -159,7 +177,7 @@ def variables(scene: Scene) -> Iterator[Diagnosis]:
         for name, value in re.findall(r"\b([A-Z][A-Z0-9_]*)=([^\"'\s]*)", each.value):
             what = _misleads(scene, name, value)
             if what:
-                yield error(
+                yield (warning if "cannot be preloaded" in what else error)(
                     "RMQ-136",
                     f"the unit sets {name} to {value or 'nothing'}: {what}",
                     evidence=(each.place,),
@@ -227,9 +245,27 @@ def _misleads(scene: Scene, name: str, value: str) -> str:
         return f"the node looks for its cookie there, and not in {scene.layout.data}"
     if name == "ERL_EPMD_PORT" and value != str(scene.address.epmd_port):
         return f"everybody else looks for the node at epmd's port {scene.address.epmd_port}"
+    if name in ("LD_PRELOAD", "LD_LIBRARY_PATH") and (said := _linked(scene, name, value)):
+        return said
     if name == "PATH" and not any("erl" in scene.names(folder) for folder in value.split(":")):
         return "there is no Erlang on that path"
     return _hides(scene, name, value)
+
+
+def _linked(scene: Scene, name: str, value: str) -> str:
+    """Say what a variable of the dynamic linker breaks: Erlang's cryptography, which every node loads, is linked."""
+    library = next(
+        (
+            f"{root(scene)}/lib/{each}/priv/lib/crypto.so"
+            for each in scene.names(f"{root(scene)}/lib")
+            if each.startswith("crypto-")
+        ),
+        "",
+    )
+    command = Command(("ldd", library), env=((name, value),), timeout=5.0)
+    answer = scene.host.run(command) if library else None
+    said = f"{answer.stdout}\n{answer.stderr}" if answer else ""
+    return next((line.strip()[:160] for line in said.splitlines() if _BROKEN.search(line)), "")
 
 
 def _hides(scene: Scene, name: str, value: str) -> str:

@@ -151,6 +151,44 @@ def somebody(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
+def permitted(scene: Scene) -> Iterator[Diagnosis]:
+    """Every virtual host can be used by somebody, and every user that is no more than a user can use one.
+
+    `rabbitmqctl add_vhost` and `add_user` give no permissions: a client that logs in is refused all the same.
+    Users with a tag may be there only to look on.
+    """
+    backends = scene.environment_of("auth_backends") if scene.runs else None
+    hosts = scene.ask("rabbit_vhost", "list_names") if backends == [Atom(INTERNAL)] else None
+    rows = scene.ask(INTERNAL, "list_permissions") if isinstance(hosts, list) and _users(scene) else None
+    if not isinstance(rows, list) or not isinstance(hosts, list):
+        return
+    pairs = [pair for row in rows if isinstance(row, list) for pair in row if isinstance(pair, tuple)]
+    may = {key: {pair[1] for pair in pairs if pair[0] == Atom(key)} for key in ("user", "vhost")}
+    shut = [text(name) for name in hosts if isinstance(name, bytes) and name not in may["vhost"]]
+    idle = [
+        user.name for user in _users(scene) if not user.tags and user.hash and user.name.encode() not in may["user"]
+    ]
+    said = "rabbit_auth_backend_internal:list_permissions() names"
+    if shut:
+        yield warning(
+            "RMQ-159",
+            f"nobody may use the virtual host {', '.join(shut[:3])}{' …' if len(shut) > 3 else ''}",
+            evidence=(f"{said} no user for {shut[0]}",),
+            cause="it was made without permissions for anybody (rabbitmqctl set_permissions)",
+            hint=f"rabbitmqctl set_permissions -p {shut[0]} USER '.*' '.*' '.*', or delete_vhost {shut[0]}",
+            links=(f"{DOCS}/access-control",),
+        )
+    if idle:
+        yield warning(
+            "RMQ-159",
+            f"users may use no virtual host: {', '.join(idle[:3])}{' …' if len(idle) > 3 else ''}",
+            evidence=(f"{said} no virtual host for {idle[0]}",),
+            cause="who logs in is refused every virtual host (access refused, NOT_ALLOWED)",
+            hint=f"rabbitmqctl set_permissions -p / {idle[0]} '.*' '.*' '.*'",
+            links=(f"{DOCS}/access-control",),
+        )
+
+
 def configured(scene: Scene) -> Iterator[Diagnosis]:
     """No password that is guessed first stands in the configuration as that of the first user.
 
@@ -215,6 +253,7 @@ CHECKS = (
     Check("RMQ-085", "guest is not open to the network", guest),
     Check("RMQ-105", "No user of the network has a password that is guessed first", guessed),
     Check("RMQ-127", "Somebody can log in", somebody),
+    Check("RMQ-159", "Every virtual host can be used by somebody", permitted),
     Check("RMQ-106", "No password that is guessed first is configured", configured),
     Check("RMQ-107", "Passwords in the configuration are not open to everybody", shown),
 )

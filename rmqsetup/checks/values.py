@@ -19,6 +19,7 @@ LISTENERS = re.compile(
     r"listeners\.(?:tcp|ssl)\.\w+|(?:management|prometheus|web_stomp|web_mqtt)\.(?:tcp|ssl)\.port"
     r"|(?:mqtt|stomp)\.listeners\.(?:tcp|ssl)\.\w+|stream\.listeners\.(?:tcp|ssl)\.\w+"
 )
+RANGE = "distribution.listener.port_range"
 PLUGINS = {
     "management": "rabbitmq_management",
     "prometheus": "rabbitmq_prometheus",
@@ -38,12 +39,31 @@ BACKENDS = {
     "cache": "rabbitmq_auth_backend_cache",
     "uaa": "rabbitmq_auth_backend_oauth2",
 }
+MECHANISMS = {
+    **dict.fromkeys(("PLAIN", "AMQPLAIN", "ANONYMOUS", "RABBIT-CR-DEMO"), ""),
+    "EXTERNAL": "rabbitmq_auth_mechanism_ssl",
+}
+"""Ways to log in, and the plugin that brings each."""
+
 DISCOVERY = ("consul", "etcd", "k8s", "kubernetes", "aws")
-FOLDERS = {"MNESIA_BASE": "the data", "LOG_BASE": "the logs", "PLUGINS_DIR": "plugins"}
+FOLDERS = {
+    "MNESIA_BASE": "the data",
+    "MNESIA_DIR": "the data",
+    "QUORUM_DIR": "quorum queues",
+    "STREAM_DIR": "streams",
+    "PLUGINS_EXPAND_DIR": "unpacked plugins",
+    "FEATURE_FLAGS_FILE": "the list of feature flags",
+    "LOG_BASE": "the logs",
+    "LOGS": "the logs",
+}
+"""Variables that name what the broker writes: it makes the last folder of each, or the file, where it may."""
+
 GIVEN = ("USER", "LOGNAME", "HOME", "SHELL", "PATH", "LANG", "INVOCATION_ID", "NODENAME")
 """Variables that systemd and the start script set by themselves."""
 
 NAMED = ("CONFIG_FILE", "ADVANCED_CONFIG_FILE", "ENABLED_PLUGINS_FILE")
+READ = ("configuration", "plugins")
+"""What the broker only reads."""
 
 
 def ports(scene: Scene) -> Iterator[Diagnosis]:
@@ -65,13 +85,32 @@ def ports(scene: Scene) -> Iterator[Diagnosis]:
                 links=(f"{DOCS}/networking#ports",),
                 fix=without(scene, each),
             )
+    for each in scene.environment:
+        if each.key in ("NODE_PORT", "DIST_PORT") and not re.search(r"[\d$`]", each.value):
+            yield error(
+                "RMQ-140",
+                f"{each.key} is to be a port, and is {each.value or 'empty'}",
+                evidence=(each.place,),
+                hint=f"write a number: {each.file}, line {each.line}",
+                fix=without(scene, each),
+            )
+    ends = [each for each in scene.configured if each.key in (f"{RANGE}.min", f"{RANGE}.max") and each.value.isdigit()]
+    if len(ends) > 1 and int(scene.setting(f"{RANGE}.min") or 0) > int(scene.setting(f"{RANGE}.max") or 0):
+        yield error(
+            "RMQ-140",
+            "the range of ports for other nodes ends before it begins",
+            evidence=tuple(each.place for each in ends),
+            cause="the node finds no port in it on which to listen for others, and does not start",
+            hint=f"let {RANGE}.min be at most {RANGE}.max",
+            fix=without(scene, *ends),
+        )
 
 
 def paths(scene: Scene) -> Iterator[Diagnosis]:
     """The folders and files that settings and rabbitmq-env.conf name are there, and the broker's user may use them."""
     for each, what, folder in _named(scene):
         gone = scene.host.peek(folder) is None
-        if not gone and not (scene.root and what != "configuration" and unusable(scene, (folder,))):
+        if not gone and not (scene.root and what not in READ and unusable(scene, (folder,))):
             continue
         yield (warning if scene.is_well else error)(
             "RMQ-141",
@@ -96,12 +135,14 @@ def paths(scene: Scene) -> Iterator[Diagnosis]:
 def plugins(scene: Scene) -> Iterator[Diagnosis]:
     """What the configuration relies on is enabled: a backend that is not there lets nobody in, or finds no cluster."""
     text = scene.text(scene.plugins_file)
-    for each in scene.settings:
+    for each in scene.configured:
         wanted = ""
         if re.match(r"auth_backends\.\d+", each.key):
-            wanted = BACKENDS.get(each.value, "")
+            wanted = BACKENDS.get(each.value.removeprefix("rabbit_auth_backend_"), "")
             is_known = each.value in (*BACKENDS, "internal", "dummy") or each.value.startswith("rabbit_")
             wanted = wanted if is_known else f"that brings a backend {each.value}"
+        elif re.match(r"auth_mechanisms\.\d+", each.key):
+            wanted = MECHANISMS.get(each.value, f"that brings a mechanism {each.value}")
         elif each.key == "cluster_formation.peer_discovery_backend" and each.value in DISCOVERY:
             wanted = f"rabbitmq_peer_discovery_{'k8s' if each.value == 'kubernetes' else each.value}"
         if wanted and not re.search(rf"\b{wanted}\b", text):
@@ -185,7 +226,7 @@ def changed(scene: Scene) -> Iterator[Diagnosis]:
 def _listeners(scene: Scene) -> Iterator[tuple[Setting, str, int]]:
     """Yield what is to listen where, the last of each key; an empty address is all of them."""
     enabled = scene.text(scene.plugins_file)
-    last = {each.key: each for each in scene.settings if LISTENERS.fullmatch(each.key)}
+    last = {each.key: each for each in scene.configured if LISTENERS.fullmatch(each.key)}
     for each in last.values():
         address, _, port = each.value.rpartition(":")
         plugin = PLUGINS.get(each.key.partition(".")[0], "")
@@ -198,7 +239,7 @@ def _listeners(scene: Scene) -> Iterator[tuple[Setting, str, int]]:
 
 def _defaults(scene: Scene) -> Iterator[tuple[Setting, str, int]]:
     """Yield the listeners that are there without being named."""
-    keys = {each.key for each in scene.settings}
+    keys = {each.key for each in scene.configured}
     if not scene.variable("NODE_PORT") and not any(key.startswith("listeners.tcp") for key in keys):
         yield Setting("the default listener of AMQP", "", "", 0), "", 5672
     if not scene.variable("DIST_PORT") and not any(key.startswith("distribution.") for key in keys):
@@ -219,33 +260,53 @@ def _named(scene: Scene) -> Iterator[tuple[Setting, str, str]]:
     """Yield the settings that name folders, or files in them, with what for."""
     for each in scene.environment if not scene.layout.prefix else ():
         if each.key in FOLDERS and each.value.startswith("/"):
-            first = each.value.split(":")[0]
-            above = first.rpartition("/")[0] or "/"
-            is_made = each.key != "PLUGINS_DIR" and scene.host.peek(first) is None  # the node makes it, if it may
-            yield each, FOLDERS[each.key], above if is_made else first
+            is_made = scene.host.peek(each.value) is None
+            yield each, FOLDERS[each.key], (each.value.rpartition("/")[0] or "/") if is_made else each.value
+        elif each.key == "PLUGINS_DIR" and each.value.startswith("/"):
+            yield each, "plugins", each.value.split(":")[0]
         elif each.key in NAMED and each.value.startswith("/") and scene.installed:
             ending = ".conf" if each.key == "CONFIG_FILE" and "." not in each.value.rpartition("/")[2] else ""
             yield each, "configuration", each.value + ending
     for each in scene.settings:
         if each.key in ("log.dir", "raft.data_dir") and each.value.startswith("/"):
-            yield each, "what the broker writes", each.value.rpartition("/")[0] or "/"
+            is_made = scene.host.peek(each.value) is None
+            yield each, "what the broker writes", (each.value.rpartition("/")[0] or "/") if is_made else each.value
         elif each.key == "log.file" and each.value.startswith("/"):
             yield each, "the logs", each.value.rpartition("/")[0] or "/"
 
 
+ODD_LINES = (
+    (
+        r"\s*(?:export\s+)?[A-Z][A-Z0-9_]*\s+=|\s*(?:export\s+)?[A-Z][A-Z0-9_]*=\s+\S",
+        "has blanks around its =, so that the shell takes it for a command",
+    ),
+    (r"\s*(?:exit|return|exec)\b", "ends the start script"),
+    (r"\s*(?:unset\s+|export\s+)?HOME\b", "changes HOME, in which the node looks for its cookie"),
+    (
+        r"\s*set\s+-\w*[eu]",
+        "lets the start script end at the first variable that is not set, or command that fails",
+    ),
+    (
+        r"\s*(?:export\s+)?PATH=(?!\S*[$`])(?!\S*/bin\b)\S*\s*$",
+        "sets a PATH on which the start script finds no program",
+    ),
+    (
+        r"\s*[A-Z][A-Z0-9_]*=[^\s\"'$`(#;]*\s+(?![A-Z_]+=)[^\s#;&|]",
+        "has a value of several words without quotes, so that the shell takes the second for a command",
+    ),
+)
+"""What a line of a start script does that is no setting, and what comes of it."""
+
+KNOWN = "if then else elif fi for do done case esac while in export set unset readonly local test true false : ulimit"
+KNOWN += " umask echo printf cd alias"
+
+
 def _command_fault(line: str) -> str:
-    if re.match(r"\s*(?:export\s+)?[A-Z][A-Z0-9_]*\s+=|\s*(?:export\s+)?[A-Z][A-Z0-9_]*=\s+\S", line):
-        return "has blanks around its =, so that the shell takes it for a command"
-    if re.match(r"\s*(?:exit|return|exec)\b", line):
-        return "ends the start script"
-    if re.match(r"\s*(?:unset\s+|export\s+)?HOME\b", line):
-        return "changes HOME, in which the node looks for its cookie"
-    if re.match(r"\s*[A-Z][A-Z0-9_]*=[^\s\"'$`(#;]*\s+(?![A-Z_]+=)[^\s#;&|]", line):
-        return "has a value of several words without quotes, so that the shell takes the second for a command"
+    for pattern, what in ODD_LINES:
+        if re.match(pattern, line):
+            return what
     word = re.match(r"\s*([A-Za-z_][\w-]*)(?=\s|$)", line)
-    known = "if then else elif fi for do done case esac while in export set unset readonly local test true false : "
-    known += "ulimit umask echo printf cd alias"
-    return "is a command, and no setting" if word and word[1] not in known.split() else ""
+    return "is a command, and no setting" if word and word[1] not in KNOWN.split() else ""
 
 
 CHECKS = (

@@ -17,6 +17,11 @@ _LISTENING = re.compile(
 )  # state 0A is TCP_LISTEN of the kernel's net/tcp_states.h
 
 
+_BUSY = re.compile(
+    r"^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) \S+ (?!0A|06)[0-9A-F]{2} \S+ \S+ \S+ +\d+ +\d+ ([1-9]\d*)", re.MULTILINE
+)  # any other state but 06, TCP_TIME_WAIT, in which nobody has the socket any more
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A port on which somebody listens, and the number of the socket."""
@@ -28,6 +33,13 @@ class Taken:
 def taken(host: Host) -> tuple[Taken, ...]:
     """Return every TCP port on which somebody listens, on whatever address; nothing where there is no /proc."""
     return tuple(each for path in TABLES for each in parse_taken(text_of(host, path)))
+
+
+def connected(host: Host) -> tuple[Taken, ...]:
+    """Return every TCP port from which somebody is connected to somewhere: nobody else can listen on it meanwhile."""
+    return tuple(
+        Taken(int(port, 16), int(socket)) for path in TABLES for port, socket in _BUSY.findall(text_of(host, path))
+    )
 
 
 def parse_taken(text: str) -> tuple[Taken, ...]:

@@ -10,6 +10,9 @@ from rmqsetup.host import Action, Answer, FileState, Look, Read, Result, Write
 from rmqsetup.steps import Change, Phase
 from rmqsetup.steps.file import File, sha256
 
+_HUSHED = r"\w*(?:pass|secret|cookie|token|credential)\w*"
+"""What is called so is not shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
@@ -87,6 +90,8 @@ def line(number: int, text: str) -> tuple[int, str]:
 
 
 def told(text: str) -> str:
-    """Return a line without what looks like a password."""
+    """Return a line without what looks like a password: of a setting, an Erlang term, an address or a flag."""
     hidden = re.sub(r"(://)[^/@\s]+@", r"\1…@", text.strip())
-    return re.sub(r"(?i)(\w*(?:pass|secret|cookie|token|credential)\w*\s*=\s*).+", r"\1…", hidden)
+    hidden = re.sub(r"(-setcookie\s+)[^\s\"']+", r"\1…", hidden)
+    hidden = re.sub(rf"(?i)(\{{\s*'?{_HUSHED}'?\s*,\s*)[^{{}}]*", r"\1…", hidden)
+    return re.sub(rf"(?i)({_HUSHED}\s*=\s*).+", r"\1…", hidden)

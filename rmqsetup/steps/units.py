@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass, replace
 
 from rmqsetup.errors import ManagerError, RmqsetupError
-from rmqsetup.host import Answer, Command, Look, Result
+from rmqsetup.host import Answer, Command, Kind, Look, Peek, Result, Standing
 from rmqsetup.steps import Change, Phase
+
+FIRST = "/etc/systemd/system"
+"""Where units of an administrator are, which count before those of packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,19 @@ class Units:
         return Phase.REMOVE
 
     def query(self) -> tuple[Look, ...]:
-        """Ask systemd."""
-        return (Command(("systemctl", "show", "-p", "NeedDaemonReload,Result,LoadState", self.unit)),)
+        """Ask systemd, and look whether an administrator's unit stands where systemd looks first."""
+        asked = ("systemctl", "show", "-p", "NeedDaemonReload,Result,LoadState,FragmentPath", self.unit)
+        return (Command(asked), Peek(f"{FIRST}/{self.unit}"))
 
     def observe(self, answers: tuple[Answer, ...]) -> Units:
         """Return whether files have changed since systemd read them, and whether it gave up on the unit."""
         said = answers[0].stdout if isinstance(answers[0], Result) else ""
+        standing = answers[1] if len(answers) > 1 else None
+        is_own = isinstance(standing, Standing) and standing.kind is Kind.FILE
+        unseen = is_own and "FragmentPath=" in said and f"FragmentPath={FIRST}/" not in said  # systemd does not say so
         torn = self.whole and re.search(r"^LoadState=(?:bad-setting|error)$", said, re.MULTILINE)
         return replace(
-            self, stale=bool(torn) or "NeedDaemonReload=yes" in said, refused="Result=start-limit-hit" in said
+            self, stale=bool(torn) or unseen or "NeedDaemonReload=yes" in said, refused="Result=start-limit-hit" in said
         )
 
     def diff(self, observed: Units) -> Change:

@@ -85,11 +85,16 @@ _CERTIFICATE = (
         ),
     )
 )
-_UNTLS = f"rm -r {TLS} {CONF}"
+UNTLS = f"rm -r {TLS} {CONF}"
+
+
+def certificate(dates: str = "-days 30") -> str:
+    """Return what makes a certificate with its key, and has the broker listen for TLS with them."""
+    return _CERTIFICATE.format(dates=dates)
 
 
 def _tls(name: str, check: str, then: str = "true", dates: str = "-days 30") -> Fault:
-    return Fault(name, check, f"{_CERTIFICATE.format(dates=dates)} && {then}", _UNTLS)
+    return Fault(name, check, f"{certificate(dates)} && {then}", UNTLS)
 
 
 RUNNING = (

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from broker import own_mirror, rmqsetup
 from faults import COOKIE, DATA, DROP_IN, ENV, LISTS, RUNNING, STOPPED
+from odd_faults import ODD, SURVIVED
 from rare_faults import RARE, RPM, SOURCES
 from test_rpm import OLDER
 
@@ -27,7 +28,7 @@ STARTED = (
     "systemctl start --no-block rabbitmq-server; for i in $(seq 300); do "
     "systemctl show -p SubState rabbitmq-server | grep -q auto-restart && break; sleep 0.1; done"
 )
-MANY = 10
+MANY = 30
 """So many faults are cured together at most."""
 
 BEATEN = ("cookie open to others", "unknown key", "data of root")
@@ -108,7 +109,7 @@ def test_looking_changes_nothing(broker):
 
 
 def test_faults_of_a_broker_that_runs_are_named_first(broker):
-    assert _trials(broker, (*RUNNING, *SOURCES), between=[]) == []
+    assert _trials(broker, (*RUNNING, *SOURCES, *SURVIVED), between=[]) == []
 
 
 def test_a_packet_filter_is_named_first(broker):
@@ -126,7 +127,7 @@ def test_a_packet_filter_is_named_first(broker):
 def test_faults_that_keep_a_broker_from_starting_are_named_first(broker):
     """Most are made while it is stopped, and only looking tells them apart; of three it really dies."""
     shell(broker, "systemctl stop rabbitmq-server")
-    wrong = _trials(broker, (*STOPPED, *RARE))
+    wrong = _trials(broker, (*STOPPED, *RARE, *ODD))
     for fault in (each for each in STOPPED if each.name in BEATEN):
         shell(broker, f"{fault.make}; {STARTED}")
         found = diagnosis(broker)
@@ -160,10 +161,10 @@ def test_faults_are_cured_and_the_cures_undone(broker):
 
     Faults that leave each other alone are cured together: what several want of one file has to come together, too.
     """
-    for faults in _rounds((*RUNNING, *SOURCES)):
+    for faults in _rounds((*RUNNING, *SOURCES, *SURVIVED)):
         _cured(broker, faults)
     shell(broker, "systemctl stop rabbitmq-server")
-    for faults in _rounds((*STOPPED, *RARE)):
+    for faults in _rounds((*STOPPED, *RARE, *ODD)):
         _cured(broker, faults)
     shell(broker, "systemctl start rabbitmq-server")
     assert diagnosis(broker) == []
@@ -229,7 +230,7 @@ def test_a_bundle_has_no_cookie_and_no_password(broker):
 def test_the_table_in_the_documents_has_every_fault():
     """Compare, or write anew with UPDATE_GOLDEN=1: the tests above have held the doctor to each row."""
     how = {"": "", "safe": "`--fix`"}
-    faults = (*RUNNING, *SOURCES, *STOPPED, *RARE)
+    faults = (*RUNNING, *SOURCES, *SURVIVED, *STOPPED, *RARE, *ODD)
     rows = ["", "| Fault | Found first | Cured by |", "|---|---|---|"]
     rows += [f"| {each.name} | {each.check} | {how.get(each.fix, '`--fix=all`')} |" for each in faults]
     text = DOCUMENT.read_text(encoding="utf-8")

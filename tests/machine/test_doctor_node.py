@@ -126,7 +126,54 @@ FAULTS = (
         "cd /usr/lib/rabbitmq/lib && ln -s rabbitmq_server-4.0.5 rabbitmq_server-4.0.9",
         "rm /usr/lib/rabbitmq/lib/rabbitmq_server-4.0.9",
     ),
+    Fault(
+        "user without permissions",
+        "RMQ-159",
+        "rabbitmqctl -q add_user app kXq81-unheard-of",
+        "rabbitmqctl -q delete_user app",
+    ),
+    Fault("virtual host of nobody", "RMQ-159", "rabbitmqctl -q add_vhost orders", "rabbitmqctl -q delete_vhost orders"),
+    Fault(
+        "policy for an exchange that is not there",
+        "RMQ-167",
+        """rabbitmqctl -q set_policy dead '.*' '{"dead-letter-exchange": "gone"}' --apply-to queues""",
+        "rabbitmqctl -q clear_policy dead",
+    ),
+    Fault("every message copied", "RMQ-160", "rabbitmqctl -q trace_on", "rabbitmqctl -q trace_off"),
+    Fault(
+        "shovel without its end",
+        "RMQ-161",
+        "rabbitmq-plugins -q enable rabbitmq_shovel >/dev/null; rabbitmqctl -q set_parameter shovel far "
+        '\'{"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://127.0.0.1:1", "dest-queue": "b"}\'; sleep 3',
+        "rabbitmqctl -q clear_parameter shovel far; rabbitmqctl -q delete_queue a; "
+        f"rabbitmq-plugins -q disable rabbitmq_shovel >/dev/null; rm {PLUGINS}",
+    ),
     Fault("maintenance mode", "RMQ-083", "rabbitmq-upgrade -q drain", "rabbitmq-upgrade -q revive"),
+    Fault(
+        "limit of memory that is none",
+        "RMQ-081",
+        f"echo 'vm_memory_high_watermark.absolute = 20MB' >{CONF}; "
+        "rabbitmqctl -q set_vm_memory_high_watermark absolute 20MB; sleep 2",
+        f"rm {CONF}; rabbitmqctl -q set_vm_memory_high_watermark 0.6; sleep 2",
+    ),
+    Fault(
+        "host renamed under the node",
+        "RMQ-165",
+        "hostname renamed; cp /etc/hosts /root/hosts; echo 127.0.1.1 renamed >>/etc/hosts",
+        "hostname broker; cat /root/hosts >/etc/hosts",
+    ),
+    Fault(
+        "data moved away under the node",
+        "RMQ-165",
+        "mv /var/lib/rabbitmq/mnesia/rabbit@broker /root/data",
+        "mv /root/data /var/lib/rabbitmq/mnesia/rabbit@broker",
+    ),
+    Fault(
+        "Erlang replaced under the node",
+        "RMQ-129",
+        "f=$(ls /usr/lib/erlang/erts-*/bin/beam.smp); cp -p $f $f.new; mv $f.new $f",
+        "systemctl restart rabbitmq-server",
+    ),
     Fault("process stopped", "RMQ-080", f"kill -STOP {PROCESS}", f"kill -CONT {PROCESS}; sleep 1"),
 )
 """Faults that a node survives, each made and taken back while it runs."""

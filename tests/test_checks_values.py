@@ -1,0 +1,311 @@
+"""What settings say wherever they stand: in a unit, in advanced.config, in flags of Erlang, in definitions.
+
+That each check is silent on a healthy machine and speaks of its fault is in `test_checks`.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from scenes import CONF, MORE, Plain, Wires, scene
+
+from rmqsetup.checks import advanced, catalogue, flags, imported, settings
+from rmqsetup.checks.access import gate
+from rmqsetup.doctor import chosen, curable, cure, examine
+from rmqsetup.probes import ports
+from rmqsetup.probes.terms import Atom
+from rmqsetup.steps.access import Right
+from rmqsetup.steps.disabled import told
+
+ADVANCED = "/etc/rabbitmq/advanced.config"
+DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/x.conf"
+KEYS = "/etc/rabbitmq/enabled_plugins"
+
+
+def found(machine, only, wires=None):
+    return [each.check for each in examine(scene(machine, wires), chosen(only)).findings]
+
+
+def dropped(machine, text):
+    machine.put(DROP_IN, text)
+    machine.change(MORE, "DropInPaths=", f"DropInPaths={DROP_IN}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("SERVER_ADDITIONAL_ERL_ARGS", "+S 4:4 +hipe true", "no flag +hipe"),
+        ("SERVER_ERL_ARGS", "+P 1048576 +A64 +stbt db +zdbbl 32000 -kernel x 1", ""),
+        ("SERVER_ERL_ARGS", "+P 10", "+P takes a number from 1,024"),
+        ("SERVER_ERL_ARGS", "+stbt foo", "+stbt takes one of"),
+        ("ERL_FLAGS", "+A", "and not nothing"),
+        ("ERL_FLAGS", "'open", ""),
+        ("MAX_NUMBER_OF_PROCESSES", "10", "+P takes"),
+        ("DISTRIBUTION_BUFFER_SIZE", "abc", "+zdbbl takes"),
+        ("SCHEDULER_BIND_TYPE", "ts", ""),
+    ],
+)
+def test_flags_and_their_values(variable, value, words):
+    assert words in flags.fault(variable, value)
+    assert bool(words) == bool(flags.fault(variable, value))
+
+
+def test_what_flags_say_beside_that():
+    assert flags.interface("-kernel inet_dist_use_interface {192,0,2,1}") == "192.0.2.1"
+    assert flags.interface("-kernel inet_dist_use_interface '{10, 0, 0, 1}'") == "10.0.0.1"
+    assert flags.interface("+S 4") == ""
+    assert flags.cookie("+S 4 -setcookie SECRET")
+    assert not flags.cookie("-kernel setcookie x")
+
+
+def test_variables_that_a_unit_hands_over():
+    text = '[Service]\nEnvironment=RABBITMQ_NODE_PORT=5673 HOME=/x "RABBITMQ_SERVER_ERL_ARGS=+P 10"\n'
+    text += "EnvironmentFile=-/etc/default/broker\nEnvironment=RABBITMQ_NODENAME=a@b\nEnvironment='open\n"
+    seen = [(each.key, each.value, each.line) for each in settings.handed("x.conf", text)]
+    assert seen == [
+        ("NODE_PORT", "5673", 2),
+        ("SERVER_ERL_ARGS", "+P 10", 2),
+        ("EnvironmentFile", "-/etc/default/broker", 3),
+    ]
+
+
+def test_a_variable_of_the_unit_is_judged_as_one_of_the_environment_and_taken_out_where_it_stands():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put("/etc/default/broker", "RABBITMQ_NODE_PORT=70000\nNODE_PORT=5672\n")
+    dropped(machine, "[Service]\nEnvironmentFile=/etc/default/broker\n")
+    result = examine(scene(machine, wires), chosen("RMQ-140"))
+    (step, *_) = cure(curable(result, "all")).steps
+    assert step.path == "/etc/default/broker"
+    assert [number for number, _ in step.lines] == [1]
+
+
+def test_advanced_config_in_the_words_of_the_other_file():
+    text = (
+        '[{rabbit, [{tcp_listeners, [5672, {"192.0.2.1", 5673}]},\n {vm_memory_high_watermark, {absolute, "2GB"}},\n'
+        " {disk_free_limit, {mem_relative, 1.5}}, {auth_backends, [rabbit_auth_backend_ldap]},\n"
+        ' {ssl_options, [{certfile, "/c.pem"}, {verify, verify_peer}]}, {heartbeat, 30}]},\n'
+        " {kernel, [{inet_dist_use_interface, {192,0,2,1}}, {inet_dist_listen_min, 25672}]}, {other, [{x, 1}]}].\n"
+    )
+    seen = {each.key: (each.value, each.line) for each in advanced.parse(ADVANCED, text)}
+    assert seen == {
+        "listeners.tcp.1": ("5672", 1),
+        "listeners.tcp.2": ("192.0.2.1:5673", 1),
+        "vm_memory_high_watermark.absolute": ("2GB", 2),
+        "disk_free_limit.relative": ("1.5", 3),
+        "auth_backends.1": ("rabbit_auth_backend_ldap", 3),
+        "ssl_options.certfile": ("/c.pem", 4),
+        "ssl_options.verify": ("verify_peer", 4),
+        "heartbeat": ("30", 4),
+        "distribution.listener.interface": ("192.0.2.1", 5),
+        "distribution.listener.port_range.min": ("25672", 5),
+    }
+    assert advanced.parse(ADVANCED, "[{rabbit,") == ()
+
+
+def test_what_advanced_config_says_wrong_moves_it_aside_as_a_whole():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put(ADVANCED, '[{rabbit, [{tcp_listeners, [{"192.0.2.1", 5672}]}]}].\n')
+    result = examine(scene(machine, wires), chosen("RMQ-045,RMQ-072"))
+    assert [each.check for each in result.findings] == ["RMQ-045"]
+    (step, *_) = cure(curable(result, "all")).steps
+    assert (step.key, step.to.startswith(f"{ADVANCED}.aside-")) == (f"aside:{ADVANCED}", True)
+
+
+HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"queues": [{"name": "q", "vhost": "nosuch"}]}, "the queue q is for the virtual host nosuch"),
+        ({"vhosts": [{"name": "orders"}], "queues": [{"name": "q", "vhost": "orders"}]}, ""),
+        ({"permissions": [{"user": "bob", "vhost": "/"}]}, "the user bob, who is not there"),
+        ({"users": [{"name": "bob"}], "permissions": [{"user": "bob", "vhost": "/"}]}, ""),
+        ({"queues": [{"name": "q", "vhost": "/", "arguments": {"x-queue-type": "mirrored"}}]}, "the type mirrored"),
+        ({"queues": [{"name": "q", "vhost": "/", "arguments": {"x-queue-type": "quorum"}}]}, ""),
+        (
+            {"exchanges": [{"name": "x", "vhost": "/", "type": "x-delayed-message"}]},
+            "rabbitmq_delayed_message_exchange",
+        ),
+        ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-consistent-hash"}]}, ""),
+        ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-of-our-own"}]}, ""),
+        ({"exchanges": [{"name": "x", "vhost": "/", "type": "tpoic"}]}, "which no enabled plugin brings"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "["}]}, "the pattern of the policy p"),
+        (
+            {"bindings": [{"vhost": "/", "source": "amq.topic", "destination": "q"}]},
+            "the queue q, which is not defined",
+        ),
+        ({"queues": [{"name": "q", "vhost": "/"}], "bindings": [{"vhost": "/", "source": "", "destination": "q"}]}, ""),
+        ({"queues": "none", "users": [7]}, ""),
+    ],
+)
+def test_what_definitions_refer_to(told, words):
+    said = imported.fault(json.dumps(told), HOSTS, USERS, "[rabbitmq_consistent_hash_exchange].")
+    assert words in said
+    assert bool(said) == bool(words)
+
+
+def test_definitions_are_believed_where_the_node_runs_with_them_or_has_the_virtual_host():
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, "load_definitions = /etc/rabbitmq/d.json\n")
+    machine.put("/etc/rabbitmq/d.json", '{"queues": [{"name": "q", "vhost": "orders"}]}')
+    assert found(machine, "RMQ-077", wires) == []
+    wires.down()
+    assert found(machine, "RMQ-077", wires) == ["RMQ-077"]
+    machine.put("/var/lib/rabbitmq/mnesia/rabbit@broker/msg_stores/vhosts/X/.vhost", "orders")
+    machine.folders["/var/lib/rabbitmq/mnesia/rabbit@broker/msg_stores/vhosts"] = ["X"]
+    assert found(machine, "RMQ-077", wires) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[{rabbit,[{default_pass,<<"S3CR3T">>},{ssl_options,[{password,"S3CR3T"}]}]}].',
+        'SERVER_ERL_ARGS="-setcookie S3CR3T +P 10"',
+        "default_pass = S3CR3T",
+        "uri = amqp://app:S3CR3T@far",
+    ],
+)
+def test_no_form_of_a_password_is_told(line):
+    assert "S3CR3T" not in told(line)
+    assert len(told(line)) > 10
+
+
+POLICY = "rabbitmq-server:\n  Candidate: 4.0.5\n  Version table:\n *** 4.0.5 500\n"
+OURS = "        500 http://packages.example.org trixie/main amd64 Packages\n"
+BELOW = "        -10 http://packages.example.org sid/main amd64 Packages\n"
+TEAM = "        -1 https://deb1.rabbitmq.com/rabbitmq-server/debian trixie/main amd64 Packages\n"
+
+
+@pytest.mark.parametrize(
+    ("pin", "table", "findings"),
+    [
+        ("*", OURS + BELOW, []),
+        ("*", BELOW, ["RMQ-017"]),
+        ("*", OURS + TEAM, ["RMQ-017"]),
+        ("linux-*", BELOW, []),
+        ("erlang*", OURS, ["RMQ-017"]),
+    ],
+)
+def test_a_pin_against_every_package_counts_where_it_leaves_no_source(pin, table, findings):
+    machine = Plain()
+    machine.put("/etc/apt/preferences.d/x", f"Package: {pin}\nPin: release a=sid\nPin-Priority: -10\n")
+    machine.say("apt-cache", POLICY + table)
+    assert found(machine, "RMQ-017") == findings
+
+
+@pytest.mark.parametrize(
+    ("complaint", "key"),
+    [
+        ("E: Syntax error /etc/apt/apt.conf.d/99x:1: Extra junk", "aside:/etc/apt/apt.conf.d/99x"),
+        (
+            "E: Invalid record in the preferences file /etc/apt/preferences.d/x, no Package header",
+            "aside:/etc/apt/pref",
+        ),
+        ("E: The value 'stretch' is invalid for APT::Default-Release as such a release", "file:/etc/apt/apt.conf.d/80"),
+    ],
+)
+def test_what_keeps_apt_from_everything_is_moved_aside_or_switched_off(complaint, key):
+    machine = Plain()
+    machine.put("/etc/apt/apt.conf.d/80", 'APT::Default-Release "stretch";\n')
+    machine.say("apt-cache", complaint, 100)
+    (step,) = cure(curable(examine(scene(machine), chosen("RMQ-152")), "all")).steps
+    assert step.key.startswith(key)
+
+
+def test_where_a_way_is_closed():
+    machine = Plain()
+    rows = (
+        "755\troot\troot\tdirectory\t/usr",
+        "700\troot\troot\tdirectory\t/usr/lib",
+        "644\troot\troot\tfile\t/usr/lib/x",
+    )
+    machine.say("stat -L -c %a", "\n".join(rows))
+    closed = gate(scene(machine), "/usr/lib/x")
+    assert closed is not None
+    assert (closed.path, closed.right) == ("/usr/lib", Right("/usr/lib", "root", "root", 0o755))
+    machine.say("stat -L -c %a", rows[0])
+    assert gate(scene(machine), "/usr/lib/x") is None
+
+
+def test_a_port_is_taken_by_a_connection_as_well():
+    row = "   {n}: 0100007F:6448 0100007F:1111 {state} 00000000:00000000 00:00000000 00000000  0 0 {inode} 1 x\n"
+    table = (
+        row.format(n=1, state="01", inode=77)
+        + row.format(n=2, state="06", inode=0)
+        + row.format(n=3, state="0A", inode=78)
+    )
+    machine = Plain()
+    machine.put("/proc/net/tcp", table)
+    machine.put("/proc/net/tcp6", "")
+    assert [(each.port, each.socket) for each in ports.connected(machine)] == [(25672, 77)]
+
+
+def test_another_cookie_that_a_flag_gives_is_switched_off_and_not_shown():
+    from rmqsetup.probes.distribution import CookieError
+
+    machine, wires = Plain(), Wires()
+    wires.node = CookieError("not ours")
+    machine.put("/etc/rabbitmq/rabbitmq-env.conf", 'SERVER_ADDITIONAL_ERL_ARGS="-setcookie S3CR3T"\n')
+    result = examine(scene(machine, wires), chosen("RMQ-052"))
+    assert "S3CR3T" not in repr([(each.evidence, each.cause, each.hint) for each in result.findings])
+    keys = [step.key for step in cure(curable(result, "all")).steps]
+    assert keys[0] == "file:/etc/rabbitmq/rabbitmq-env.conf"
+
+
+@pytest.mark.parametrize(
+    ("value", "findings"),
+    [("0", []), ("60", []), ("1", ["RMQ-162"]), ("60000", ["RMQ-162"]), ("$(BEAT)", [])],
+)
+def test_amounts_that_nobody_means(value, findings):
+    machine = Plain()
+    machine.put(CONF, f"heartbeat = {value}\n")
+    assert found(machine, "RMQ-162") == findings
+
+
+@pytest.mark.parametrize(
+    ("fstab", "findings"),
+    [
+        ("UUID=1 / ext4 defaults 0 1\nUUID=2 none swap sw 0 0\n", []),
+        ("UUID=1 /var/lib/rabbitmq ext4 noauto 0 2\n", []),
+        ("# UUID=1 /var/lib/rabbitmq ext4 defaults 0 2\n", []),
+        ("UUID=1 /srv/other ext4 defaults 0 2\n", []),
+        ("UUID=1 /var/log/rabbitmq ext4 nofail 0 2\n", ["RMQ-153"]),
+        ("UUID=1 /var ext4 nofail 0 2\n", ["RMQ-153"]),
+    ],
+)
+def test_disks_that_are_to_be_mounted(fstab, findings):
+    machine = Plain()
+    machine.put("/etc/fstab", fstab)
+    assert found(machine, "RMQ-153") == findings
+
+
+def test_a_shovel_says_why_it_does_not_run_without_its_password():
+    machine, wires = Plain(), Wires()
+    machine.put(KEYS, "[rabbitmq_shovel].\n")
+    reason = (Atom("terminated"), b"amqp://app:s3cr3t@far: econnrefused")
+    wires.answers["rabbit_shovel_status:status"] = [
+        ((b"/", b"orders"), Atom("dynamic"), reason, b""),
+        (b"bills", Atom("static"), (Atom("running"), []), b""),
+    ]
+    (finding,) = (each for check in catalogue() if check.id == "RMQ-161" for each in check.judge(scene(machine, wires)))
+    assert "the shovel orders does not run" in finding.summary
+    assert "econnrefused" in finding.evidence[0]
+    assert "s3cr3t" not in repr(finding)
+
+
+DENIED = 'type=AVC msg=audit(1.2:3): avc:  denied  { name_bind } for  pid=7 comm="beam.smp" src=9999 scontext=x\n'
+
+
+@pytest.mark.parametrize(("enforced", "findings"), [("1", ["RMQ-164"]), ("0", [])])
+def test_a_refusal_of_selinux_counts_where_it_is_enforced_and_the_node_is_down(enforced, findings):
+    machine, wires = Plain(), Wires()
+    machine.put("/sys/fs/selinux/enforce", enforced)
+    machine.say("tail -n 500", f"type=SYSCALL comm=other\n{DENIED}")
+    (check,) = (check for check in catalogue() if check.id == "RMQ-164")
+    assert list(check.judge(scene(machine, wires))) == []
+    wires.down()
+    assert [each.check for each in check.judge(scene(machine, wires))] == findings
