@@ -14,6 +14,7 @@ from node_faults import NODES, enclosed, mac, nothing_here
 from scenes import CONF, MORE, NOW, UNIT, Plain, Wires, scene
 
 from rmqsetup.checks import catalogue
+from rmqsetup.checks.access import closed
 from rmqsetup.checks.scene import Scene
 from rmqsetup.doctor import examine
 from rmqsetup.finding import Severity
@@ -26,6 +27,7 @@ from rmqsetup.probes.epmd import Registered
 from rmqsetup.probes.node import NodeListener, NodeState
 from rmqsetup.probes.terms import Atom, Map
 from rmqsetup.probes.wire import UnreachableError
+from rmqsetup.steps.access import Right
 
 MACHINES = Path(__file__).parent / "data/machines"
 ENV = "/etc/rabbitmq/rabbitmq-env.conf"
@@ -673,3 +675,31 @@ def test_what_dnf_would_do_to_a_broker_that_is_not_held(present, found):
     host = Loose(MACHINES / "rocky-9-from-a-mirror")
     seen = Scene(host, SYSTEM, Wires(), NOW)
     assert [each.check for check in catalogue() if check.id == "RMQ-016" for each in check.judge(seen)] == found
+
+
+KEYS = "/etc/rabbitmq/tls"
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen", "hint", "cured"),
+    [
+        ("755\tr\tr\tdirectory\t/etc\n700\troot\troot\tdirectory\t/etc/rabbitmq/tls\n", KEYS, "chmod 750", True),
+        (
+            "755\tr\tr\tdirectory\t/etc\n710\troot\tkeys\tdirectory\t/etc/ssl\n",
+            "/etc/ssl",
+            "--groups keys",
+            False,
+        ),
+        ("755\troot\troot\tdirectory\t/etc\n640\troot\troot\tregular file\t{}\n", f"{KEYS}/key.pem", "chmod 640", True),
+    ],
+)
+def test_what_closes_a_private_key_is_named_and_opened_no_further_than_to_the_node(rows, seen, hint, cured):
+    path, machine = f"{KEYS}/key.pem", Plain()
+    machine.put(path, "", 0o640)
+    machine.say("stat -L", rows.format(path))
+    found = closed(scene(machine), path, machine.files[path], Right(path, "root", "rabbitmq", 0o640))
+    assert found.seen.startswith(f"{seen}: owner root:")
+    assert hint in found.hint
+    assert bool(found.fix) == cured
+    if cured:
+        assert [right.mode & 0o007 for right in found.fix[0].rights] == [0]

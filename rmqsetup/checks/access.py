@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from rmqsetup.checks.erlang import root
 from rmqsetup.checks.scene import SETPRIV, Scene
-from rmqsetup.steps.access import Right
+from rmqsetup.host import FileState
+from rmqsetup.steps import Step
+from rmqsetup.steps.access import Access, Right
 
 _READABLE = 'for p; do [ -r "$p" ] || printf "%s\\n" "$p"; done'
 _USABLE = 'for p; do { [ -r "$p" ] && [ -w "$p" ] && { [ ! -d "$p" ] || [ -x "$p" ]; }; } || printf "%s\\n" "$p"; done'
@@ -19,11 +21,24 @@ _COMMON = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The first path on the way to another that is closed to the user of the node, and the rights that open it."""
+    """The first path on the way to another that is closed to the user of the node, and the rights that open it.
+
+    `entered_by` is a group other than root's whose members get in.
+    """
 
     path: str
     seen: str
     right: Right
+    entered_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Why a file cannot be read, as it was `seen`, and what opens it."""
+
+    seen: str
+    hint: str
+    fix: tuple[Step, ...]
 
 
 def common(scene: Scene) -> tuple[str, ...]:
@@ -47,18 +62,37 @@ def unusable(scene: Scene, paths: tuple[str, ...]) -> tuple[str, ...]:
     return _refused(scene, _USABLE, paths, (scene.layout.data, *SHARED))
 
 
+def closed(scene: Scene, path: str, state: FileState, right: Right) -> Closed:
+    """Tell what keeps the user of the node from a file: a folder above, or the file itself, which `right` opens."""
+    found = gate(scene, path)
+    if found and found.path != path:
+        seen, right = f"{found.path}: {found.seen}", found.right
+        if found.entered_by:
+            return Closed(seen, f"usermod --append --groups {found.entered_by} {scene.user}, then start the broker", ())
+    else:
+        seen = f"{path}: {state.rights}"
+    hint = f"chown {right.owner}:{right.group} {right.path} && chmod {right.mode:o} {right.path}"
+    return Closed(seen, hint, (Access((right,)), *scene.started))
+
+
 def gate(scene: Scene, path: str) -> Gate | None:
-    """Return where the way to a path is closed; None where modes do not say, as with an ACL."""
+    """Return where the way to a path is closed; None where modes do not say, as with an ACL.
+
+    A folder of the configuration is opened to the user of the node alone, since keys may be in it.
+    """
     steps = path.strip("/").split("/")
     way = tuple("/" + "/".join(steps[:many]) for many in range(1, len(steps) + 1))
     said = scene.run("stat", "-L", "-c", "%a\t%U\t%G\t%F\t%n", "--", *way).stdout.splitlines()
     for row in (line.split("\t", 4) for line in said):
-        mode, owner, group = int(row[0], 8), row[1], row[2]
-        wanted = 0o1 if row[3] == "directory" and row[4] != path else 0o4
+        mode, owner, group, place, is_folder = int(row[0], 8), row[1], row[2], row[4], row[3] == "directory"
+        wanted = 0o1 if is_folder and place != path else 0o4
         shift = 6 if owner == scene.user else 3 if group == scene.user else 0
         if not mode & (wanted << shift):
-            opened = mode | (0o055 if row[3] == "directory" else 0o044)
-            return Gate(row[4], f"owner {owner}:{group}, mode {mode:04o}", Right(row[4], owner, group, opened))
+            right = Right(place, owner, group, mode | (0o055 if is_folder else 0o044))
+            if is_folder and place.startswith(scene.layout.config):
+                right = Right(place, owner, scene.user, mode | 0o050)
+            entered_by = group if group not in ("root", scene.user) and mode & 0o010 else ""
+            return Gate(place, f"owner {owner}:{group}, mode {mode:04o}", right, entered_by)
     return None
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
-from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.access import closed, unreadable
 from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND, Command, FileState
-from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.access import Right
 
 LINKS = (f"{DOCS}/ssl",)
 KINDS = ("certfile", "keyfile", "cacertfile", "dhfile")
@@ -40,7 +40,9 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
     """Every file of TLS that the configuration names is there, and the user that runs the broker can read it."""
     yield from _bare(scene)
     named = tuple({each.value: each for each in _named(scene)}.values())
-    closed = unreadable(scene, tuple(dict.fromkeys(each.value for each in named if scene.file(each.value) is not None)))
+    refused = unreadable(
+        scene, tuple(dict.fromkeys(each.value for each in named if scene.file(each.value) is not None))
+    )
     for setting in named:
         what, state = _what(setting), scene.file(setting.value)
         if state is None and not _hidden(scene, setting.value):
@@ -51,14 +53,16 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
                 hint=f"put the file there, or correct {setting.file}, line {setting.line}",
                 links=LINKS,
             )
-        elif state is not None and setting.value in closed:
+        elif state is not None and setting.value in refused:
+            right = Right(setting.value, state.owner, scene.user, state.mode | 0o040)
+            why = closed(scene, setting.value, state, right)
             yield error(
                 "RMQ-096",
                 f"the {what} {setting.value} cannot be read by {scene.user}, who runs the broker",
-                evidence=(setting.place, f"{setting.value}: {state.rights}"),
-                hint=f"chgrp {scene.user} {setting.value} && chmod 640 {setting.value}",
+                evidence=(setting.place, why.seen),
+                hint=why.hint,
                 links=LINKS,
-                fix=(Access((Right(setting.value, state.owner, scene.user, state.mode | 0o040),)), *scene.started),
+                fix=why.fix,
                 safe=True,
             )
 

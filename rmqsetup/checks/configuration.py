@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, imported, schema, warning
-from rmqsetup.checks.access import gate, unreadable
+from rmqsetup.checks.access import closed, unreadable
 from rmqsetup.checks.cures import aside, disabled, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
@@ -15,7 +15,7 @@ from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.steps import Step
-from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.access import Right
 from rmqsetup.steps.disabled import told
 from rmqsetup.steps.file import File, sha256
 
@@ -34,19 +34,20 @@ def readable(scene: Scene) -> Iterator[Diagnosis]:
     paths = tuple(path for path in (*scene.config_files, *named) if scene.file(path) is not None)
     told = set[str]()
     for path in unreadable(scene, paths):
-        state, closed = scene.file(path), gate(scene, path)
-        above = closed if closed and closed.path != path else None
-        if state is None or (above and above.path in told):
+        state = scene.file(path)
+        if state is None:
             continue
-        told.add(above.path if above else path)
-        right = above.right if above else Right(path, state.owner, scene.user, state.mode | 0o040)
+        why = closed(scene, path, state, Right(path, state.owner, scene.user, state.mode | 0o040))
+        if why.seen in told:
+            continue
+        told.add(why.seen)
         yield error(
             "RMQ-070",
             f"{path} cannot be read by {scene.user}, who runs the broker",
-            evidence=(f"{above.path}: {above.seen}" if above else f"{path}: {state.rights}",),
-            hint=f"chmod {right.mode:o} {right.path}" if above else f"chgrp {scene.user} {path} && chmod g+r {path}",
+            evidence=(why.seen,),
+            hint=why.hint,
             links=LINKS,
-            fix=(Access((right,)), *scene.started),
+            fix=why.fix,
             safe=True,
         )
 

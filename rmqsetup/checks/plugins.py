@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error
-from rmqsetup.checks.access import unreadable
+from rmqsetup.checks.access import closed, unreadable
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import FileState
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.terms import Atom
 from rmqsetup.steps import Step
-from rmqsetup.steps.access import Access, Right
+from rmqsetup.steps.access import Right
 from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/plugins",)
@@ -82,13 +82,14 @@ def writable(scene: Scene) -> Iterator[Diagnosis]:
     state = scene.file(path)
     if state is None or path not in unreadable(scene, (path,)):
         return
+    why = closed(scene, path, state, Right(path, scene.user, scene.user, state.mode | 0o644))
     yield error(
         "RMQ-069",
         f"the list of enabled plugins cannot be read by {scene.user}",
-        evidence=(f"{path}: {state.rights}",),
-        hint=f"chown {scene.user}: {path} && chmod 644 {path}",
+        evidence=(why.seen,),
+        hint=why.hint,
         links=LINKS,
-        fix=(Access((Right(path, scene.user, scene.user, state.mode | 0o644),)), *scene.started),
+        fix=why.fix,
         safe=True,
     )
 

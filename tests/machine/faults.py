@@ -384,6 +384,7 @@ STOPPED = (
     ),
     _tls("certificate missing", "RMQ-096", f"rm {TLS}/cert.pem"),
     _tls("private key closed", "RMQ-096", f"chown root: {TLS}/key.pem && chmod 600 {TLS}/key.pem"),
+    _tls("keys in a closed folder", "RMQ-096", f"chown root: {TLS} && chmod 700 {TLS}", fix="safe"),
     _tls("private key of another certificate", "RMQ-097", f"openssl genrsa -out {TLS}/key.pem 2048 2>/dev/null"),
     Fault(
         "package of Erlang removed by force",

@@ -129,6 +129,7 @@ ODD = (
         "mkdir -p /etc/rabbitmq/conf.d; echo 'heartbeat = 30' >/etc/rabbitmq/conf.d/a.conf; "
         "chmod 700 /etc/rabbitmq/conf.d",
         "rm -r /etc/rabbitmq/conf.d",
+        "safe",
     ),
     Fault(
         "start script of an Erlang that is gone",
