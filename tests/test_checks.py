@@ -213,6 +213,13 @@ def failing(machine, wires):
     machine.say("tail", "BOOT FAILED\n[error] something unheard-of was refused\n")
 
 
+def masked(machine, _):
+    """The mask stands where a unit of an administrator would, and says of no user."""
+    machine.change(UNIT, "LoadState=loaded", "LoadState=masked")
+    machine.change(MORE, "User=rabbitmq\nFragmentPath=/usr/lib", "User=\nFragmentPath=/etc")
+    machine.folders["/usr/lib/systemd/system"] = ["rabbitmq-server.service"]
+
+
 def outdated(machine, _):
     machine.put(CONF, "heartbeat = 60\n")
     state = machine.files[CONF]
@@ -333,7 +340,7 @@ SPOILT = {
     "RMQ-158": encrypted,
     "RMQ-001": failing,
     "RMQ-002": down,
-    "RMQ-003": lambda machine, _: machine.change(UNIT, "LoadState=loaded", "LoadState=masked"),
+    "RMQ-003": masked,
     "RMQ-004": lambda machine, _: machine.change(UNIT, "UnitFileState=enabled", "UnitFileState=disabled"),
     "RMQ-007": lambda machine, _: machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
     "RMQ-008": outdated,
@@ -703,3 +710,11 @@ def test_what_closes_a_private_key_is_named_and_opened_no_further_than_to_the_no
     assert bool(found.fix) == cured
     if cured:
         assert [right.mode & 0o007 for right in found.fix[0].rights] == [0]
+
+
+def test_a_mask_is_no_unit_of_an_administrator():
+    machine, wires = Plain(), Wires()
+    masked(machine, wires)
+    wires.down()
+    machine.change(UNIT, "ActiveState=active", "ActiveState=inactive")
+    assert "RMQ-132" not in {each.check for each in examine(scene(machine, wires), catalogue()).findings}

@@ -116,7 +116,12 @@ def packaged(scene: Scene, *names: str) -> tuple[Step, ...]:
 
 
 def copied(scene: Scene) -> str:
-    """Return the unit of an administrator that stands before the one of the package; empty where there is none."""
+    """Return the unit of an administrator that stands before the one of the package; empty where there is none.
+
+    A mask stands there too, and is no unit.
+    """
+    if scene.unit is None or scene.unit.load == "masked":
+        return ""
     path = scene.unit_property("FragmentPath")
     unit = f"{scene.layout.service}.service"
     own = any(unit in scene.names(folder) for folder in PACKAGED)

@@ -125,10 +125,10 @@ def named(scene: Scene) -> Iterator[Diagnosis]:
     """The node that runs is the one of the name that everybody looks for, and it has its data.
 
     A host that is renamed while the node runs leaves it with the old name: commands look for it under the new one, and
-    the next start is one without data. Asked where that name has none.
+    the next start is one without data. Asked of a service where that name has none.
     """
     own = f"{scene.data}/{scene.address.name}"
-    if not scene.runs or scene.variable("MNESIA_DIR") or scene.host.peek(own) is not None:
+    if scene.unit is None or not scene.runs or scene.variable("MNESIA_DIR") or scene.host.peek(own) is not None:
         return
     answer = scene.ask("erlang", "node")
     name = answer.name if isinstance(answer, Atom) else ""

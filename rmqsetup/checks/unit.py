@@ -53,8 +53,7 @@ HARMLESS = ("LimitNOFILE", "Description", "Documentation", "Wants", "After", "Be
 
 def account(scene: Scene) -> Iterator[Diagnosis]:
     """The service runs as the user that its package made, to whom its files belong."""
-    if scene.unit is not None and copied(scene) and not scene.unit_property("User"):
-        path = copied(scene)
+    if (path := copied(scene)) and not scene.unit_property("User"):
         yield error(
             "RMQ-132",
             f"the service is to run as root, and not as {scene.layout.user}",

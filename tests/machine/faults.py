@@ -93,8 +93,8 @@ def certificate(dates: str = "-days 30") -> str:
     return _CERTIFICATE.format(dates=dates)
 
 
-def _tls(name: str, check: str, then: str = "true", dates: str = "-days 30") -> Fault:
-    return Fault(name, check, f"{certificate(dates)} && {then}", UNTLS)
+def _tls(name: str, check: str, then: str = "true", dates: str = "-days 30", fix: str = "") -> Fault:
+    return Fault(name, check, f"{certificate(dates)} && {then}", UNTLS, fix)
 
 
 RUNNING = (
