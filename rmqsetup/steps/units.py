@@ -42,15 +42,14 @@ class Units:
         return (Command(asked), Peek(f"{FIRST}/{self.unit}"))
 
     def observe(self, answers: tuple[Answer, ...]) -> Units:
-        """Return whether files have changed since systemd read them, and whether it gave up on the unit."""
+        """Return whether files have changed since systemd read them, and whether it has counted a failure."""
         said = answers[0].stdout if isinstance(answers[0], Result) else ""
         standing = answers[1] if len(answers) > 1 else None
         is_own = isinstance(standing, Standing) and standing.kind is Kind.FILE
         unseen = is_own and "FragmentPath=" in said and f"FragmentPath={FIRST}/" not in said  # systemd does not say so
         torn = self.whole and re.search(r"^LoadState=(?:bad-setting|error)$", said, re.MULTILINE)
-        return replace(
-            self, stale=bool(torn) or unseen or "NeedDaemonReload=yes" in said, refused="Result=start-limit-hit" in said
-        )
+        failed = re.search(r"^Result=(?!success$)\S", said, re.MULTILINE)  # at the limit it says nothing else
+        return replace(self, stale=bool(torn) or unseen or "NeedDaemonReload=yes" in said, refused=bool(failed))
 
     def diff(self, observed: Units) -> Change:
         """Let systemd read them, and forget failures; the way back too, with the files as they are then."""

@@ -171,10 +171,8 @@ ODD = (
         "mkdir -p /etc/systemd/system/epmd.service.d; printf '[Service]\\nUser=nosuch\\n' "
         ">/etc/systemd/system/epmd.service.d/x.conf; systemctl daemon-reload; systemctl stop epmd.socket epmd.service; "
         "systemctl start --quiet epmd.service || true",
-        "rm -r /etc/systemd/system/epmd.service.d; systemctl daemon-reload; systemctl reset-failed epmd.service; "
-        "systemctl restart epmd.socket",
-        "all",
-        alone=True,
+        "rm -r /etc/systemd/system/epmd.service.d; systemctl daemon-reload; systemctl stop epmd.socket epmd.service; "
+        "systemctl reset-failed epmd.service; systemctl start epmd.socket",
     ),
 )
 """Made while the broker is stopped, as those that keep it from starting are."""
