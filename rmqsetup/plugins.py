@@ -30,5 +30,6 @@ def _meant(name: str) -> str:
     known, plain = tables.plugins(), name.lower().replace("-", "_")
     if name in known:
         return ""
-    exact = next((each for each in (plain, f"rabbitmq_{plain}") if each in known), "")
-    return exact or next(iter(difflib.get_close_matches(plain, known, 1, SLIP)), "")
+    full = (plain, f"rabbitmq_{plain}")
+    near = (each for name in full for each in difflib.get_close_matches(name, known, 1, SLIP))
+    return next((each for each in full if each in known), "") or next(near, "")

@@ -718,3 +718,16 @@ def test_a_mask_is_no_unit_of_an_administrator():
     wires.down()
     machine.change(UNIT, "ActiveState=active", "ActiveState=inactive")
     assert "RMQ-132" not in {each.check for each in examine(scene(machine, wires), catalogue()).findings}
+
+
+def test_data_that_are_gone_with_rabbitmq_are_not_missed():
+    """A purge leaves the user; whether it may use a folder that is not there is no question."""
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.change(PACKAGES, "rabbitmq-server\t", "something-else\t")
+    machine.change(UNIT, "LoadState=loaded", "LoadState=not-found")
+    for folder in ("/var/lib/rabbitmq", "/usr/lib/rabbitmq", "/etc/rabbitmq", "/var/log/rabbitmq"):
+        machine.lose(folder)
+    machine.peek = lambda path: None if "rabbitmq" in path else Plain.peek(machine, path)
+    machine.say("/usr/bin/setpriv", "/var/lib/rabbitmq\n")
+    assert "RMQ-053" not in {each.check for each in examine(scene(machine, wires), catalogue()).findings}

@@ -417,6 +417,7 @@ def test_a_key_of_ones_own_may_sign_an_archive(tmp_path):
     [
         ("rabbitmq_managment", "rabbitmq_management"),
         ("management", "rabbitmq_management"),
+        ("managment", "rabbitmq_management"),
         ("rabbitmq-web-mqtt", "rabbitmq_web_mqtt"),
         ("Rabbitmq_Top", "rabbitmq_top"),
         ("rabbitmq_shovels", "rabbitmq_shovel"),

@@ -32,7 +32,9 @@ def data(scene: Scene) -> Iterator[Diagnosis]:
     loses what it cannot write.
     """
     home = scene.layout.data
-    if scene.installed and not scene.layout.prefix and scene.host.peek(home) is None:
+    if scene.host.peek(home) is None and not scene.layout.prefix:
+        if not scene.installed:
+            return
         yield error(
             "RMQ-053",
             f"the data directory {home} is missing",
