@@ -41,7 +41,7 @@ def silent(name: str, found: Future[object]) -> tuple[str, ...]:
     except FutureTimeoutError:
         servers = tuple(_SERVER.findall(CONFIGURATION.read_text())) if CONFIGURATION.is_file() else ()
         return servers if servers and not _heard(servers, name, found) else ()
-    except OSError:  # an answer: there is no such name
+    except (OSError, UnicodeError):  # an answer: there is no such name, or it is none
         pass
     return ()
 

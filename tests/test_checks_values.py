@@ -134,6 +134,11 @@ HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-of-our-own"}]}, ""),
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "tpoic"}]}, "which no enabled plugin brings"),
         ({"policies": [{"name": "p", "vhost": "/", "pattern": "["}]}, "the pattern of the policy p"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "*"}]}, "the pattern of the policy p"),
+        *(
+            ({"policies": [{"name": "p", "vhost": "/", "pattern": pattern}]}, "")  # PCRE has these, Python has not
+            for pattern in (r"^\Qa(b\E", "a(?i)b", "^[[:alpha:]]+$", r"^\h+$", "(?|a|b)", "^.*$")
+        ),
         (
             {"bindings": [{"vhost": "/", "source": "amq.topic", "destination": "q"}]},
             "the queue q, which is not defined",

@@ -219,6 +219,13 @@ def test_any_answer_is_one_even_after_lost_packets(server, lost):
     assert failure("http://slow.invalid/a", deadline=1.8).kind is Kind.TIMED_OUT
 
 
+def test_a_name_that_is_none_is_told_as_any_other_address_that_is_wrong():
+    error = failure("http://a..b/x", deadline=10)
+    assert "a..b" in str(error)
+    found = network.background(lambda: socket.getaddrinfo("a..b", None))
+    assert resolvers.silent("a..b", found) == ()
+
+
 def test_a_slow_look_up_that_ends_by_itself_is_believed(server, hanging):
     threading.Timer(0.5, hanging).start()
     assert failure("http://slow.invalid/a", deadline=10).kind is not Kind.DNS

@@ -23,6 +23,9 @@ BROUGHT = {
 }
 """Types of exchanges that come with a plugin."""
 
+TORN = ("missing )", "unbalanced parenthesis", "unterminated character set", "nothing to repeat")
+"""How Python says what no regular expression may have."""
+
 
 def fault(text: str, hosts: frozenset[str], users: frozenset[str], plugins: str) -> str:
     """Say which entry of definitions, a JSON object, a node refuses first; empty where none is known to be.
@@ -73,10 +76,13 @@ def _patterns(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _torn(pattern: str) -> str:
+    """Say why a pattern is none in any dialect; what Python alone does not know (PCRE has more) is no fault."""
+    if re.search(r"\[.*(?:\[|--|&&|\|\||~~)", pattern):  # Python takes a class of characters there for a doubtful one
+        return ""
     try:
         re.compile(pattern)
     except re.error as why:
-        return str(why)
+        return str(why) if why.msg.startswith(TORN) else ""
     return ""
 
 

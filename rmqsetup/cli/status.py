@@ -28,7 +28,6 @@ def run(session: Session) -> Answer:
     if (words.interval, words.looks, words.api) != (None, None, None):
         raise UsageError("--interval, --count and --api are of --watch", hint="rmqsetup status --watch")
     from rmqsetup.cli.verifying import unseen
-    from rmqsetup.launch import is_installed
     from rmqsetup.show import status as screen
     from rmqsetup.show.answer import Answer, plain
     from rmqsetup.status import service_manager, status
@@ -39,8 +38,11 @@ def run(session: Session) -> Answer:
         from rmqsetup.broker import asked
 
         found = replace(found, hint=asked.gone(*session.throwaway))
-    elif found.node is None and not is_installed(session.host, session.layout):
-        return Answer("status", data=lambda: plain(found), status="failed", error=screen.missing())
+    elif found.node is None:
+        from rmqsetup.launch import is_installed
+
+        if not is_installed(session.host, session.layout):
+            return Answer("status", data=lambda: plain(found), status="failed", error=screen.missing())
     return Answer(
         "status",
         lambda: screen.screen(found, session.terminal),
