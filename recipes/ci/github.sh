@@ -8,7 +8,9 @@ set -eu
 main() {
     command -v rmqsetup >/dev/null || add_tool
     # Hosted runners come with lists of packages that are weeks old.
-    if [ "$MODE" = ephemeral ] && command -v apt-get >/dev/null; then as_root apt-get -qq update; fi
+    if [ "$MODE" = ephemeral ] && command -v apt-get >/dev/null; then
+        as_root apt-get -qq update || echo "the lists of packages stay as they are" >&2
+    fi
     set --
     [ -z "$VERSION" ] || set -- "$@" --rabbitmq "$VERSION"
     [ -z "$PLUGINS" ] || set -- "$@" --plugins "$PLUGINS"
@@ -36,7 +38,7 @@ add_tool() {
     PATH=$RUNNER_TEMP/rmqsetup/bin:$PATH
 }
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
 # An installed broker has RabbitMQ's own ports, and guest from this machine.
 hand_on() {

@@ -97,16 +97,15 @@ def test_faults_and_virtual_hosts_on_this_series(machine):
 
 def test_the_steps_of_the_action(machine):
     github = tuple(f"{name}=/tmp/{name}" for name in ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH"))
-    fetched = "XDG_CACHE_HOME=/home/plain/.cache"  # by the first test
-    inputs = (fetched, "VERSION=", "PLUGINS=rabbitmq_management", "RECIPE=", "NODES=", "MODE=ephemeral", f"TOOL={CI}")
-    machine.run("sh", f"{CI}/recipes/ci/github.sh", env=(*github, *inputs), check=True)
+    inputs = ("VERSION=", "PLUGINS=rabbitmq_management", "RECIPE=", "NODES=", "MODE=ephemeral", f"TOOL={CI}")
+    machine.run("sh", f"{CI}/recipes/ci/github.sh", env=(*github, *inputs), check=True, **PLAIN)
     outputs = dict(line.split("=", 1) for line in machine.read("/tmp/GITHUB_OUTPUT").splitlines())
     assert outputs["version"].startswith(SEEN[machine.base])
     assert outputs["erlang-version"].isdigit()
     assert outputs["management-url"].startswith("http://127.0.0.1:")
-    (lease,) = envelope(machine, "ps")["data"]["brokers"]
+    (lease,) = envelope(machine, "ps", **PLAIN)["data"]["brokers"]
     assert f"RABBITMQ_URL={lease['url']}" in machine.read("/tmp/GITHUB_ENV").splitlines()
-    assert rmqsetup(machine, "stop", "--all").stdout == f"Stopped and removed: {lease['name']}\n"
+    assert rmqsetup(machine, "stop", "--all", **PLAIN).stdout == f"Stopped and removed: {lease['name']}\n"
 
 
 def test_the_signed_archive_and_a_bundle_where_there_is_no_network(machine, trust):
