@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from urllib.parse import unquote
 
 from rmqsetup.checks import DOCS, LISTENER_CLOSED, NODE_SILENT, Check, Diagnosis, error, info, warning
@@ -216,7 +217,7 @@ def virtual_hosts(scene: Scene) -> Iterator[Diagnosis]:
             f"virtual hosts are down: {', '.join(down)}",
             evidence=tuple(f"rabbit_vhost_sup_sup:is_vhost_alive({name}) says false" for name in down[:3]),
             cause="its message store could not be started, or crashed too often; the node's log says why",
-            hint=f"rabbitmqctl restart_vhost -p {down[0]}",
+            hint=f"rabbitmqctl restart_vhost -p {quote(down[0])}",
         )
 
 
@@ -252,7 +253,7 @@ def traced(scene: Scene) -> Iterator[Diagnosis]:
             f"every message of the virtual host {', '.join(on)} is copied: it is traced",
             evidence=("application:get_env(rabbit, trace_vhosts) names " + ", ".join(on),),
             cause="somebody has turned the firehose on (rabbitmqctl trace_on), and not off again",
-            hint=f"rabbitmqctl trace_off -p {on[0]}",
+            hint=f"rabbitmqctl trace_off -p {quote(on[0])}",
             links=(f"{DOCS}/firehose",),
         )
 
