@@ -42,6 +42,7 @@ def test_terms_are_read_as_erlang_reads_them(text, terms):
         ("[a, ?b].", 1, "goes on"),
         ("[,].", 1, "expected"),
         ("[" * 200, 1, "deeply"),
+        (f"[{'1' * 5000}].", 1, "expected"),
     ],
 )
 def test_what_erlang_would_not_read_names_its_line(text, line, words):
