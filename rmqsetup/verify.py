@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from shlex import quote
 
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Host
@@ -211,7 +212,7 @@ def _node(climb: _Climb) -> tuple[str, ...]:
         raise RungError("the node does not run RabbitMQ", cause=cause, hint="rabbitmqctl start_app", evidence=seen)
     if status.virtual_hosts_down:
         down = status.virtual_hosts_down
-        hint = f"rabbitmqctl restart_vhost -p {down[0]}"
+        hint = f"rabbitmqctl restart_vhost -p {quote(down[0])}"
         raise RungError(f"virtual hosts are down: {', '.join(down)}", hint=hint, evidence=seen)
     if status.alarms:
         raise RungError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from scenes import CONF, MORE, NOW, UNIT, Plain, Wires, scene
 from rmqsetup.checks import catalogue
 from rmqsetup.checks.access import closed
 from rmqsetup.checks.scene import Scene
-from rmqsetup.doctor import examine
+from rmqsetup.doctor import chosen, examine
 from rmqsetup.finding import Severity
 from rmqsetup.host import NOT_FOUND, Result
 from rmqsetup.hosts.replay import ReplayHost
@@ -600,6 +601,18 @@ def test_a_container_is_known_by_its_control_group(group, seen, typed):
     assert (found.check, found.severity) == ("RMQ-114", Severity.INFO)
     assert seen in found.evidence[0]
     assert typed in found.hint
+
+
+def test_names_of_others_are_quoted_in_what_is_typed():
+    machine, wires = Plain(), Wires()
+    name = "a; touch /tmp/x"
+    wires.node = dataclasses.replace(wires.node, virtual_hosts_down=(name,))
+    (found,) = examine(scene(machine, wires), chosen("RMQ-084")).findings
+    assert shlex.split(found.hint) == ["rabbitmqctl", "restart_vhost", "-p", name]
+    enclosed(machine, wires)
+    machine.say("sh -c for words in", "process 4711\nhost $(reboot)\n0::/kubepods.slice/pod1\n")
+    (found,) = (each for check in catalogue() for each in check.judge(scene(machine, wires)))
+    assert "kubectl exec -it POD -- rmqsetup doctor" in found.hint
 
 
 def test_no_password_is_ever_shown():

@@ -223,6 +223,14 @@ def ill():
     )
 
 
+def test_junit_holds_whatever_somebody_called_something():
+    odd = "\x1b\x00\ufffe\udc80\x9f"
+    found = Examination((Illness(error("RMQ-072", f"no {odd}x", evidence=(f"a{odd}b",))),), ("RMQ-072",))
+    (case,) = ET.fromstring(screen.ci(found, "junit"))
+    failure = case.find("failure")
+    assert (failure.get("message"), failure.text) == ("no \x9fx", "a\x9fb")
+
+
 def test_junit_has_a_case_per_check_and_a_failure_per_finding():
     suite = ET.fromstring(screen.ci(ill(), "junit"))
     assert (suite.get("tests"), suite.get("failures")) == ("4", "2")

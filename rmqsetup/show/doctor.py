@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rmqsetup.finding import Severity
@@ -154,7 +155,9 @@ def _junit(found: Examination) -> str:
     for name in found.checked:
         case = ET.SubElement(suite, "testcase", {"classname": known[name].group, "name": f"{name} {known[name].title}"})
         for finding, note in failed.get(name, ()):
-            failure = ET.SubElement(case, "failure", {"message": finding.summary, "type": finding.severity.value})
+            failure = ET.SubElement(
+                case, "failure", {"message": _characters(finding.summary), "type": finding.severity.value}
+            )
             failure.text = _characters("\n".join(filter(None, (note, *finding.evidence, finding.cause, finding.hint))))
     ET.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode")
@@ -162,7 +165,7 @@ def _junit(found: Examination) -> str:
 
 def _characters(text: str) -> str:
     """Leave out what XML cannot hold: a log may contain anything."""
-    return "".join(letter for letter in text if letter in "\t\n" or letter >= " ")
+    return re.sub(r"[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _github(found: Examination) -> str:
