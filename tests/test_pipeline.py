@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +19,7 @@ from rmqsetup.apply import Outcome
 from rmqsetup.catalog import load
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import detect
-from rmqsetup.errors import ConflictError, RmqsetupError, UsageError
+from rmqsetup.errors import ConflictError, ManagerError, RmqsetupError, UsageError
 from rmqsetup.host import FileState, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
@@ -341,6 +342,24 @@ def test_a_last_line_cut_in_the_middle_is_left_out(tmp_path):
     with receipt.open("ab") as stream:
         stream.write(b'{"step": {"type": "Fi')
     assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a"]
+
+
+def test_nothing_is_begun_that_a_full_disk_keeps_out_of_the_journal_and_its_end_is_noted(tmp_path):
+    journal = Journal("install", state=tmp_path)
+    journal.before(File("/a", b""), File("/a", None))
+    journal.after("changed")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(ManagerError, match="cannot write the journal"):
+            journal.before(File("/b", b""), File("/b", None))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not journal.path.read_bytes().endswith(b"\n"), "ten bytes of the line were written"
+    journal.finish(ROLLED_BACK)
+    (receipt,) = read_all(tmp_path)
+    assert [entry.step.path for entry in receipt.entries] == ["/a"]
+    assert receipt.status == ROLLED_BACK
 
 
 def test_what_was_undone_is_not_undone_again(tmp_path):
