@@ -22,7 +22,8 @@ from rmqsetup.steps.folder import Folder
 MANY = 2000
 """So many paths of a tree with the wrong owner are mended at once; they fit into one command line."""
 
-_SHOWN = "%u\\t%g\\t%m\\t%y\\t%p\\n"
+_SHOWN = "%u\\t%g\\t%m\\t%y\\t%p\\0"
+"""A row for each path, ended by what no name can hold: the broker's user makes names there, and root acts on rows."""
 
 
 def data(scene: Scene) -> Iterator[Diagnosis]:
@@ -318,7 +319,7 @@ def _odd(scene: Scene, folder: str, *names: str) -> list[list[str]]:
     closed = ("(", "!", "-user", user, "-o", *folders, "-o", *files, ")")
     depth = ("-maxdepth", "1", "(", "-path", folder, "-o", *names, ")") if names else ()
     asked = ("find", folder, "-xdev", *depth, "(", "-type", "d", "-o", "-type", "f", ")", *closed, "-printf", _SHOWN)
-    return [row for line in scene.run(*asked).stdout.splitlines() if len(row := line.split("\t")) == 5]
+    return [row for line in scene.run(*asked).stdout.split("\0") if len(row := line.split("\t", 4)) == 5]
 
 
 def _right(user: str, row: list[str]) -> Right:
