@@ -29,7 +29,7 @@ from rmqsetup.plan import Plan
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all, settle
 from rmqsetup.recipe import Request
 from rmqsetup.settings import Setting
-from rmqsetup.steps.file import File
+from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
@@ -342,6 +342,20 @@ def test_a_last_line_cut_in_the_middle_is_left_out(tmp_path):
     with receipt.open("ab") as stream:
         stream.write(b'{"step": {"type": "Fi')
     assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a"]
+
+
+def test_the_former_content_of_a_secret_file_is_beside_the_journal_for_root_alone(tmp_path):
+    secret = b"default_pass = s3cr3t\n"
+    journal = Journal("fix", state=tmp_path)
+    journal.before(File("/a", b"", secret=True), File("/a", secret, secret=True))
+    text = journal.path.read_text()
+    assert "s3cr3t" not in text
+    assert base64.b64encode(secret).decode() not in text
+    (receipt,) = read_all(tmp_path)
+    (back,) = receipt.inverses
+    kept = Path(back.source)
+    assert (back.content, back.digest, kept.read_bytes()) == (None, sha256(secret), secret)
+    assert [path.stat().st_mode & 0o077 for path in (kept, kept.parent, journal.path, journal.path.parent)] == [0] * 4
 
 
 def test_nothing_is_begun_that_a_full_disk_keeps_out_of_the_journal_and_its_end_is_noted(tmp_path):

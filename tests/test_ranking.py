@@ -186,6 +186,12 @@ def test_only_safe_fixes_are_made_unless_more_is_asked_for():
     assert [step.key for step in cure(curable(found, "rmq-013")).steps] == ["service:other"]
 
 
+def test_a_cure_starts_services_behind_all_else():
+    start = Service("systemd", "rabbitmq-server", enabled=None)
+    found = (error("RMQ-002", "stopped", fix=(start,)), error("RMQ-053", "owner", fix=(start, OWNED)))
+    assert cure(found).steps == (OWNED, start)
+
+
 def test_what_something_else_keeps_down_is_not_started():
     start = Service("systemd", "rabbitmq-server", enabled=None)
     found = examined(
