@@ -10,12 +10,12 @@ import json
 import pytest
 from scenes import CONF, MORE, Plain, Wires, scene
 
-from rmqsetup.checks import advanced, catalogue, flags, imported, settings
+from rmqsetup.checks import advanced, catalogue, directories, flags, imported, settings
 from rmqsetup.checks.access import gate
 from rmqsetup.doctor import chosen, curable, cure, examine
 from rmqsetup.probes import ports
 from rmqsetup.probes.terms import Atom
-from rmqsetup.steps.access import Right
+from rmqsetup.steps.access import Access, Right
 
 ADVANCED = "/etc/rabbitmq/advanced.config"
 DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/x.conf"
@@ -289,6 +289,32 @@ def test_disks_that_are_to_be_mounted(fstab, findings):
     machine = Plain()
     machine.put("/etc/fstab", fstab)
     assert found(machine, "RMQ-153") == findings
+
+
+def test_of_a_folder_that_others_have_as_well_only_the_node_s_own_data_are_given_to_its_user():
+    machine = Plain()
+    machine.put("/etc/rabbitmq/rabbitmq-env.conf", "MNESIA_BASE=/srv\n")
+    rows = [f"root\troot\t{mode}\t/srv{path}\0" for mode, path in (("755\td", ""), ("644\tf", "/www/index.html"))]
+    machine.say("find /srv", "".join(rows))
+    machine.say("/usr/bin/setpriv", "/srv\n/srv/www/index.html\n/srv/rabbit@broker/x\n")
+    assert examine(scene(machine), chosen("RMQ-053")).findings == ()
+    machine.say("find /srv", "".join((*rows, "root\troot\t644\tf\t/srv/rabbit@broker/x\0")))
+    (finding,) = examine(scene(machine), chosen("RMQ-053")).findings
+    assert finding.hint == "chown -R rabbitmq: /srv/rabbit@broker*"
+    assert [right.path for step in finding.fix if isinstance(step, Access) for right in step.rights] == [
+        "/srv/rabbit@broker/x"
+    ]
+
+
+@pytest.mark.parametrize("many", [directories.MANY, directories.MANY + 1])
+def test_more_data_than_are_mended_at_once_are_for_a_person(many):
+    machine = Plain()
+    paths = [f"/var/lib/rabbitmq/mnesia/rabbit@broker/{number}" for number in range(many)]
+    machine.say("find /var/lib/rabbitmq/mnesia", "".join(f"root\troot\t644\tf\t{path}\0" for path in paths))
+    machine.say("/usr/bin/setpriv", "\n".join(paths[: directories.MANY]))
+    (finding,) = examine(scene(machine), chosen("RMQ-053")).findings
+    assert finding.cause.startswith(f"{many} paths")
+    assert bool(finding.fix) == (many == directories.MANY)
 
 
 def test_a_shovel_says_why_it_does_not_run_without_its_password():

@@ -26,7 +26,7 @@ from rmqsetup.managers import Package, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
 from rmqsetup.plan import Plan
-from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all, settle
+from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, lock, read_all, settle
 from rmqsetup.recipe import Request
 from rmqsetup.settings import Setting
 from rmqsetup.steps.file import File, sha256
@@ -356,6 +356,13 @@ def test_the_former_content_of_a_secret_file_is_beside_the_journal_for_root_alon
     kept = Path(back.source)
     assert (back.content, back.digest, kept.read_bytes()) == (None, sha256(secret), secret)
     assert [path.stat().st_mode & 0o077 for path in (kept, kept.parent, journal.path, journal.path.parent)] == [0] * 4
+
+
+def test_one_at_a_time_changes_a_machine(tmp_path):
+    with lock(tmp_path), pytest.raises(ConflictError, match=f"process {os.getpid()}"), lock(tmp_path):
+        pass
+    with lock(tmp_path):
+        pass
 
 
 def test_nothing_is_begun_that_a_full_disk_keeps_out_of_the_journal_and_its_end_is_noted(tmp_path):

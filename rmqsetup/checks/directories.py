@@ -294,10 +294,10 @@ def _owned(scene: Scene, check: str, folder: str, what: str, *names: str) -> Ite
     """Find what the user of the node cannot use below a folder; with `names`, only the folder and those in it."""
     if not scene.has_user:
         return
-    odd = _odd(scene, folder, *names)
+    odd = [row for row in _odd(scene, folder, *names) if names or _is_own(scene, row[4])]
     if scene.root and odd:  # a group or an ACL may open what its owner and mode seem to close
         refused = unusable(scene, tuple(row[4] for row in odd[:MANY]))
-        odd = [row for row in odd if row[4] in refused]
+        odd = [row for row in odd if row[4] in refused or (refused and len(odd) > MANY)]
     if not odd:
         return
     user = scene.user
@@ -307,10 +307,18 @@ def _owned(scene: Scene, check: str, folder: str, what: str, *names: str) -> Ite
         f"{what} cannot be used by {user}, who runs the broker",
         evidence=tuple(f"{path}: owner {owner}:{group}, mode {mode}" for owner, group, mode, _, path in odd[:3]),
         cause=f"{len(odd)} paths belong to somebody else, or are closed to their owner",
-        hint=f"chown -R {user}: {folder}",
+        hint=f"chown -R {user}: {folder if names or _is_own(scene, folder) else f'{folder}/{scene.address.name}*'}",
         fix=(Access(rights), *scene.started) if len(odd) <= MANY else (),
         safe=True,
     )
+
+
+def _is_own(scene: Scene, path: str) -> bool:
+    """Tell whether a path is of the node's data: below the packages' folder all is, elsewhere what has its name."""
+    if f"{path}/".startswith(f"{scene.layout.data}/"):
+        return True
+    rest = path.removeprefix(f"{scene.data}/{scene.address.name}")
+    return rest != path and rest[:1] in ("", "/", "-", ".")
 
 
 def _odd(scene: Scene, folder: str, *names: str) -> list[list[str]]:
