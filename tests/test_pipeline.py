@@ -358,6 +358,19 @@ def test_the_former_content_of_a_secret_file_is_beside_the_journal_for_root_alon
     assert [path.stat().st_mode & 0o077 for path in (kept, kept.parent, journal.path, journal.path.parent)] == [0] * 4
 
 
+def test_every_line_of_a_journal_is_on_disk_before_anything_follows(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    journal = Journal("install", state=tmp_path)
+    for note in (
+        lambda: journal.before(File("/a", b""), None),
+        lambda: journal.after("changed"),
+        lambda: journal.finish(DONE),
+    ):
+        note()
+        assert synced[-1:] == [journal.path.stat().st_size]
+
+
 def test_one_at_a_time_changes_a_machine(tmp_path):
     with lock(tmp_path), pytest.raises(ConflictError, match=f"process {os.getpid()}"), lock(tmp_path):
         pass
