@@ -605,6 +605,14 @@ def test_a_container_is_known_by_its_control_group(group, seen, typed):
     assert typed in found.hint
 
 
+def test_a_listener_is_open_where_it_takes_connections_at_one_of_its_addresses():
+    class SixOnly(Wires):
+        def opens(self, host, port):  # noqa: ARG002
+            return "" if host == "::1" else "connection refused"
+
+    assert examine(scene(Plain(), SixOnly()), chosen("RMQ-082")).findings == ()
+
+
 def test_names_of_others_are_quoted_in_what_is_typed():
     machine, wires = Plain(), Wires()
     name = "a; touch /tmp/x"

@@ -137,7 +137,9 @@ def test_slow_checks_are_asked_only_where_nothing_else_tells_why():
     slow = Check("RMQ-015", "Slow", judging(error("RMQ-015", "damaged")), slow=True)
     ill = Check("RMQ-002", "Ill", judging(error("RMQ-002", "stopped")))
     why = Check("RMQ-072", "Why", judging(error("RMQ-072", "key")))
-    assert examine(scene(Plain()), (slow,)).ok
+    unasked = examine(scene(Plain()), (slow,))
+    assert (unasked.ok, unasked.checked) == (True, ())
+    assert examine(scene(Plain()), (slow, ill)).checked == ("RMQ-015", "RMQ-002")
     assert [each.check for each in examine(scene(Plain()), (slow, ill)).findings] == ["RMQ-015", "RMQ-002"]
     assert [each.check for each in examine(scene(Plain()), (slow, ill, why)).findings] == ["RMQ-072", "RMQ-002"]
 
@@ -280,7 +282,7 @@ def test_the_screen_says_what_is_wrong_what_shows_it_and_what_to_type():
 
 def test_a_healthy_screen_is_one_line_and_a_plain_user_is_told_what_was_not_seen():
     healthy = Examination((), ("RMQ-001",), unseen=("/a", "/b"))
-    assert screen.screen(healthy, TERMINAL, root=True) == "Nothing to report: 1 checks in 0 ms."
+    assert screen.screen(healthy, TERMINAL, root=True) == "Nothing to report: 1 check in 0 ms."
     assert "/a, /b" in screen.screen(healthy, TERMINAL, root=False)
 
 

@@ -11,7 +11,7 @@ from rmqsetup.checks.cures import again
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.address import CookieMissingError
 from rmqsetup.probes.distribution import CookieError
-from rmqsetup.probes.node import NodeState
+from rmqsetup.probes.node import NodeListener, NodeState
 from rmqsetup.probes.terms import TRUE, Atom, Map, Term, text
 from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
@@ -110,16 +110,27 @@ def listeners(scene: Scene) -> Iterator[Diagnosis]:
     for listener in status.listeners:
         if listener.protocol == "clustering":
             continue
-        problem = scene.opens(listener.addresses[0], listener.port)
+        problem = _problem(scene, listener)
         if problem:
             yield error(
                 LISTENER_CLOSED,
                 f"nobody gets through to the listener {listener}",
-                evidence=(f"{listener.addresses[0]}:{listener.port}: {problem}",),
+                evidence=(problem,),
                 cause="its listeners were suspended (rabbitmqctl suspend_listeners), or something is between",
                 hint="rabbitmqctl resume_listeners",
             )
             return
+
+
+def _problem(scene: Scene, listener: NodeListener) -> str:
+    """Say why no connection is taken at any address of a listener, by the first; nothing where one is."""
+    told = ""
+    for address in listener.addresses:
+        why = scene.opens(address, listener.port)
+        if not why:
+            return ""
+        told = told or f"{address}:{listener.port}: {why}"
+    return told
 
 
 def named(scene: Scene) -> Iterator[Diagnosis]:

@@ -108,14 +108,13 @@ def _sum(found: Examination) -> str:
     counts = [(severity, sum(each.cause.severity is severity for each in found.illnesses)) for severity in Severity]
     names = {Severity.INFO: "remark", Severity.CRASH: "check that broke"}
     told = [_many(number, names.get(severity, severity.value)) for severity, number in reversed(counts) if number]
-    asked = f"{len(found.checked)} checks in {seconds(found.seconds)}"
+    asked = f"{_many(len(found.checked), 'check')} in {seconds(found.seconds)}"
     return f"{', '.join(told)}; {asked}" if told else f"Nothing to report: {asked}."
 
 
 def _many(number: int, word: str) -> str:
-    if number == 1:
-        return f"1 {word}"
-    return f"{number} checks that broke" if word.startswith("check") else f"{number} {word}s"
+    what, blank, rest = word.partition(" ")
+    return f"{number} {what}{'' if number == 1 else 's'}{blank}{rest}"
 
 
 def _data(finding: Diagnosis, consequences: tuple[Diagnosis, ...] = ()) -> dict[str, object]:
