@@ -109,6 +109,8 @@ HOSTILE = {
     "a name that climbs": (member(f"{TOP}/../../x", b"x"), "leads out of it"),
     "a name outside of its folder": (member("other/x", b"x"), "not in the folder"),
     "a link to an absolute path": (link(f"{TOP}/x", "/etc"), "a link leads out of it"),
+    "a link to an absolute path that looks like the tree": (link(f"{TOP}/x", "/t/sbin"), "a link leads out of it"),
+    "a link with a zero in it": (link(f"{TOP}/x", "", pax_headers={"linkpath": "a\0b"}), "a link leads out of it"),
     "a link that climbs": (link(f"{TOP}/sbin/x", "../../x"), "a link leads out of it"),
     "a link to nothing": (link(f"{TOP}/x", ""), "a link leads out of it"),
     "a hard link out of it": (member(f"{TOP}/x", type=tarfile.LNKTYPE, linkname="/etc/shadow"), "absolute target"),
