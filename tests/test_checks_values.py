@@ -291,19 +291,19 @@ def test_disks_that_are_to_be_mounted(fstab, findings):
     assert found(machine, "RMQ-153") == findings
 
 
-def test_of_a_folder_that_others_have_as_well_only_the_node_s_own_data_are_given_to_its_user():
+@pytest.mark.parametrize("base", ["/srv", "/var/lib/rabbitmq/../../../srv"])
+def test_of_a_folder_that_others_have_as_well_only_the_node_s_own_data_are_given_to_its_user(base):
     machine = Plain()
-    machine.put("/etc/rabbitmq/rabbitmq-env.conf", "MNESIA_BASE=/srv\n")
-    rows = [f"root\troot\t{mode}\t/srv{path}\0" for mode, path in (("755\td", ""), ("644\tf", "/www/index.html"))]
-    machine.say("find /srv", "".join(rows))
-    machine.say("/usr/bin/setpriv", "/srv\n/srv/www/index.html\n/srv/rabbit@broker/x\n")
+    machine.put("/etc/rabbitmq/rabbitmq-env.conf", f"MNESIA_BASE={base}\n")
+    rows = [f"root\troot\t{row}\0" for row in (f"755\td\t{base}", f"644\tf\t{base}/www/index.html")]
+    machine.say(f"find {base}", "".join(rows))
+    machine.say("/usr/bin/setpriv", f"{base}\n{base}/www/index.html\n{base}/rabbit@broker/x\n")
     assert examine(scene(machine), chosen("RMQ-053")).findings == ()
-    machine.say("find /srv", "".join((*rows, "root\troot\t644\tf\t/srv/rabbit@broker/x\0")))
+    machine.say(f"find {base}", "".join((*rows, f"root\troot\t644\tf\t{base}/rabbit@broker/x\0")))
     (finding,) = examine(scene(machine), chosen("RMQ-053")).findings
-    assert finding.hint == "chown -R rabbitmq: /srv/rabbit@broker*"
-    assert [right.path for step in finding.fix if isinstance(step, Access) for right in step.rights] == [
-        "/srv/rabbit@broker/x"
-    ]
+    assert finding.hint == f"chown -R rabbitmq: {base}/rabbit@broker*"
+    (step,) = (step for step in finding.fix if isinstance(step, Access))
+    assert [right.path for right in step.rights] == [f"{base}/rabbit@broker/x"]
 
 
 @pytest.mark.parametrize("many", [directories.MANY, directories.MANY + 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from posixpath import normpath
 
 from rmqsetup.catalog import load
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
@@ -315,7 +316,7 @@ def _owned(scene: Scene, check: str, folder: str, what: str, *names: str) -> Ite
 
 def _is_own(scene: Scene, path: str) -> bool:
     """Tell whether a path is of the node's data: below the packages' folder all is, elsewhere what has its name."""
-    if f"{path}/".startswith(f"{scene.layout.data}/"):
+    if f"{normpath(path)}/".startswith(f"{scene.layout.data}/"):
         return True
     rest = path.removeprefix(f"{scene.data}/{scene.address.name}")
     return rest != path and rest[:1] in ("", "/", "-", ".")
