@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import tarfile
 from dataclasses import asdict
 from enum import Enum
@@ -18,31 +17,10 @@ from rmqsetup import __version__
 from rmqsetup.checks.scene import Scene
 from rmqsetup.doctor import Examination
 from rmqsetup.errors import ManagerError, UsageError
+from rmqsetup.redaction import redacted
 
-REMOVED = "(removed)"
 LINES = 400
 """How much of the end of each log goes along."""
-
-_NAMED = r"[\w.\-']*(?:pass(?:word|wd|phrase)?|secret|token|credential|cookie|api_?key|private_?key|auth_?key)[\w.\-']*"
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL), REMOVED),
-    (re.compile(r"([a-z][a-z0-9+.-]*://)[^/@\s\"'>]+@", re.IGNORECASE), rf"\1{REMOVED}@"),
-    (re.compile(rf"(\"{_NAMED}\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"|[^,}}\s]+)", re.IGNORECASE), rf'\1"{REMOVED}"'),
-    (re.compile(rf"(\{{\s*{_NAMED}\s*,\s*)(?:<<)?\"(?:[^\"\\]|\\.)*\"(?:>>)?", re.IGNORECASE), rf'\1"{REMOVED}"'),
-    (re.compile(rf"(\{{\s*{_NAMED}\s*,)[^{{}}]*(?=\}})", re.IGNORECASE), rf'\1"{REMOVED}"'),
-    (re.compile(rf"^(\s*(?:export\s+)?{_NAMED}\s*=\s*).+$", re.IGNORECASE | re.MULTILINE), rf"\1{REMOVED}"),
-    (re.compile(r"(-setcookie\s+)\S+"), rf"\1{REMOVED}"),
-    (re.compile(r"((?:basic|bearer)\s+)[A-Za-z0-9+/=._-]{8,}", re.IGNORECASE), rf"\1{REMOVED}"),
-    (re.compile(rf"\b({_NAMED})(=|:\s?)[^\s,;)\]}}]+", re.IGNORECASE), rf"\1\2{REMOVED}"),
-)
-"""Where secrets stand: key blocks, addresses, JSON, Erlang tuples, settings, options, headers, and what logs quote."""
-
-
-def redacted(text: str) -> str:
-    """Return a text with everything taken out that looks like a secret, in the forms RabbitMQ and its logs use."""
-    for pattern, instead in _RULES:
-        text = pattern.sub(instead, text)
-    return text
 
 
 def write(path: str, scene: Scene, found: Examination) -> None:

@@ -75,11 +75,11 @@ def examine(scene: Scene, checks: tuple[Check, ...]) -> Examination:
     started = time.monotonic()
     quick = tuple(check for check in checks if not check.slow)
     slow = tuple(check for check in checks if check.slow)
-    found = _ask(scene, quick)
+    found, asked = _ask(scene, quick), quick
     if slow and any(illness.cause.check in DOWN for illness in fold(tuple(found))):  # nothing has explained it yet
-        found += _ask(scene, slow)
-    asked = tuple(check.id for check in checks)
-    return Examination(fold(tuple(found)), asked, tuple(sorted(scene.unseen)), time.monotonic() - started)
+        found, asked = found + _ask(scene, slow), checks
+    names, unseen = tuple(check.id for check in asked), tuple(sorted(scene.unseen))
+    return Examination(fold(tuple(found)), names, unseen, time.monotonic() - started)
 
 
 def fold(findings: tuple[Diagnosis, ...]) -> tuple[Illness, ...]:

@@ -103,12 +103,13 @@ class Journal:
         if not self.path:
             return
         try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(handle, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "a+b") as stream:
+                size = stream.tell()
+                torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+                stream.write(b"\n" * torn + json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                stream.flush()
                 os.fsync(handle)
-            finally:
-                os.close(handle)
         except OSError as error:
             raise _unwritable(f"cannot write the journal {self.path}", error) from error
 
@@ -126,7 +127,7 @@ def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
 
 
 def read(path: Path) -> Receipt:
-    """Read one receipt; a last line that was cut by a kill is left out."""
+    """Read one receipt. A line that a kill or a full disk cut is left out: what it was to announce never began."""
     lines = list(_lines(path))
     head = lines[0] if lines else {}
     receipt = Receipt(
@@ -227,8 +228,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_bytes().splitlines():
         try:
             yield json.loads(line)
-        except ValueError:  # noqa: PERF203 - one line in a thousand files is cut by a kill, always the last
-            return
+        except ValueError:  # noqa: PERF203 - one line in a thousand files
+            continue
 
 
 def _park(step: Step, folder: Path) -> Step:

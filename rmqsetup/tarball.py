@@ -164,8 +164,8 @@ class _Judge:
 
     def _symbolic(self, name: str, member: tarfile.TarInfo) -> str:
         target = member.linkname
-        landed = posixpath.normpath(posixpath.join("/t", posixpath.dirname(name), target))
-        if not target or target.startswith("/") or "\0" in target or not f"{landed}/".startswith("/t/"):
+        landed = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+        if not target or "\0" in target or f"{landed}/".startswith(("/", "../")):
             raise refused("a link leads out of it", f"{_shown(member.name)} → {_shown(target)}")
         return target
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from shlex import quote
 
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Host
 from rmqsetup.probes import amqp, causes, logs, supervised
-from rmqsetup.probes.accounts import Credentials, account
+from rmqsetup.probes.accounts import account
 from rmqsetup.probes.address import CookieMissingError, NodeAddress
 from rmqsetup.probes.amqp import Account, Endpoint, Outcome
 from rmqsetup.probes.distribution import CookieError
@@ -50,7 +51,7 @@ Installed = Callable[[Host, tuple[str, ...]], tuple[Expectation, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be verified: a node, its packages, its service manager by name, who to log in as.
+    """What is to be verified: a node, its packages, its service manager by name.
 
     `holder` says what keeps a node running that is no service: it is up, or it is lost. `hint` is what to do with such
     a node, whatever does not hold of it.
@@ -60,7 +61,6 @@ class Target:
     service_manager: str = "systemd"
     expectations: tuple[Expectation, ...] = ()
     installed: Installed | None = None
-    credentials: Credentials | None = None
     holder: str = ""
     hint: str = ""
 
@@ -211,7 +211,7 @@ def _node(climb: _Climb) -> tuple[str, ...]:
         raise RungError("the node does not run RabbitMQ", cause=cause, hint="rabbitmqctl start_app", evidence=seen)
     if status.virtual_hosts_down:
         down = status.virtual_hosts_down
-        hint = f"rabbitmqctl restart_vhost -p {down[0]}"
+        hint = f"rabbitmqctl restart_vhost -p {quote(down[0])}"
         raise RungError(f"virtual hosts are down: {', '.join(down)}", hint=hint, evidence=seen)
     if status.alarms:
         raise RungError(
@@ -267,18 +267,14 @@ def _reached(listener: NodeListener) -> str:
 
 def _login(climb: _Climb) -> tuple[str, ...]:
     status, endpoint = _known(climb.status), _endpoint(climb)
-    named = climb.target.credentials
     hosts = status.virtual_hosts or ("/",)
-    who = climb.stack.enter_context(account(climb.host, climb.target.address, named=named, virtual_hosts=hosts))
+    who = climb.stack.enter_context(account(climb.host, climb.target.address, virtual_hosts=hosts))
     climb.account = who
     login = amqp.log_in(endpoint, who)
     if login.outcome is Outcome.ACCEPTED:
         return (f"{who.name} logged in to the virtual host {who.virtual_host}",)
-    hint = "check the name and the password" if named and login.outcome is Outcome.ACCESS_REFUSED else ""
     raise RungError(
-        f"{who.name} cannot log in to the virtual host {who.virtual_host}: {login.outcome.value}",
-        cause=login.reason,
-        hint=hint,
+        f"{who.name} cannot log in to the virtual host {who.virtual_host}: {login.outcome.value}", cause=login.reason
     )
 
 

@@ -1,4 +1,4 @@
-"""No planted secret is left in a bundle, in any of the forms in which RabbitMQ, its logs and shells write them."""
+"""No planted secret is left in any of the forms in which RabbitMQ, its logs and shells write them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import tarfile
 import pytest
 from scenes import Plain, scene
 
-from rmqsetup.bundle import redacted, write
+from rmqsetup.bundle import write
 from rmqsetup.doctor import Examination
 from rmqsetup.errors import UsageError
+from rmqsetup.redaction import redacted
 
 SECRET = "s3cr3t-Pa55"
 
@@ -31,6 +32,16 @@ PLANTED = (
     f"Authorization: Basic {SECRET}{SECRET}",
     f"[error] login failed, password={SECRET}, user=app",
     f"Erlang cookie: {SECRET}",
+    f'[{{rabbitmq_auth_backend_ldap, [{{dn_lookup_bind, {{"CN=app,DC=x", "{SECRET}"}}}}, {{other_bind, as_user}}]}}].',
+    f'{{other_bind, {{<<"CN=app">>, <<"{SECRET}">>}}}}',
+    f"amqp://app:p@rt-{SECRET}@other/",
+    f'{{password, {{plaintext, <<"{SECRET}">>}}}}',
+    f'{{default_pass, <<"{SECRET}',
+    f'#{{user => <<"app">>, password => <<"{SECRET}">>}}',
+    f"Environment=RABBITMQ_DEFAULT_PASS=a,b;c){SECRET} X=1",
+    f'Environment="RABBITMQ_DEFAULT_PASS=two words {SECRET}"',
+    f"/etc/rabbitmq/rabbitmq-env.conf: line 1: `RABBITMQ_DEFAULT_PASS={SECRET})'",
+    f"rejected: default_pass = {SECRET}",
 )
 
 
@@ -44,6 +55,9 @@ def test_what_is_no_secret_stays():
     assert redacted(text) == text
     assert "{heartbeat, 30}" in redacted(PLANTED[6])
     assert '"name": "a"' in redacted(PLANTED[8])
+    assert "{other_bind, as_user}" in redacted(PLANTED[16])
+    assert 'user => <<"app">>' in redacted(PLANTED[21])
+    assert redacted(PLANTED[22]).endswith(" X=1")
 
 
 def test_an_archive_for_its_owner_alone_without_secrets(tmp_path):

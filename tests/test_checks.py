@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from node_faults import NODES, enclosed, mac, nothing_here
 from scenes import CONF, MORE, NOW, UNIT, Plain, Wires, scene
 
-from rmqsetup.checks import catalogue
+from rmqsetup.checks import catalogue, directories
 from rmqsetup.checks.access import closed
 from rmqsetup.checks.scene import Scene
-from rmqsetup.doctor import examine
+from rmqsetup.doctor import chosen, examine
 from rmqsetup.finding import Severity
-from rmqsetup.host import NOT_FOUND, Result
+from rmqsetup.host import NOT_FOUND, Command, Result
+from rmqsetup.hosts.local import LocalHost
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.probes.address import find_layout
@@ -390,7 +393,7 @@ SPOILT = {
     "RMQ-050": lambda machine, _: machine.own(COOKIE, "root", 0o400),
     "RMQ-052": lambda _, wires: setattr(wires, "node", CookieError("not ours")),
     "RMQ-053": lambda machine, _: (
-        machine.say("find /var/lib", f"root\troot\t750\td\t{DATA}\n"),
+        machine.say("find /var/lib", f"root\troot\t750\td\t{DATA}\0"),
         machine.say("/usr/bin/setpriv", f"{DATA}\n"),
     ),
     "RMQ-054": lambda machine, _: (machine.lose("/var/log/rabbitmq"), setattr(machine, "peek", lambda _: None)),
@@ -600,6 +603,37 @@ def test_a_container_is_known_by_its_control_group(group, seen, typed):
     assert (found.check, found.severity) == ("RMQ-114", Severity.INFO)
     assert seen in found.evidence[0]
     assert typed in found.hint
+
+
+def test_a_listener_is_open_where_it_takes_connections_at_one_of_its_addresses():
+    class SixOnly(Wires):
+        def opens(self, host, port):  # noqa: ARG002
+            return "" if host == "::1" else "connection refused"
+
+    assert examine(scene(Plain(), SixOnly()), chosen("RMQ-082")).findings == ()
+
+
+def test_names_of_others_are_quoted_in_what_is_typed():
+    machine, wires = Plain(), Wires()
+    name = "a; touch /tmp/x"
+    wires.node = dataclasses.replace(wires.node, virtual_hosts_down=(name,))
+    (found,) = examine(scene(machine, wires), chosen("RMQ-084")).findings
+    assert shlex.split(found.hint) == ["rabbitmqctl", "restart_vhost", "-p", name]
+    enclosed(machine, wires)
+    machine.say("sh -c for words in", "process 4711\nhost $(reboot)\n0::/kubepods.slice/pod1\n")
+    (found,) = (each for check in catalogue() for each in check.judge(scene(machine, wires)))
+    assert "kubectl exec -it POD -- rmqsetup doctor" in found.hint
+
+
+def test_no_name_that_the_broker_s_user_chose_makes_a_row_of_its_own(tmp_path):
+    """Root gives what a row names to that user: a name with a line end in it must not name /etc/shadow."""
+    forged = tmp_path / "x\nroot\troot\t644\tf\t/etc/shadow"
+    forged.parent.mkdir(parents=True)
+    forged.touch()
+    looks = SimpleNamespace(user="nobody", run=lambda *argv: LocalHost().run(Command(argv)))
+    paths = [row[4] for row in directories._odd(looks, str(tmp_path))]
+    assert str(forged) in paths
+    assert all(path.startswith(str(tmp_path)) for path in paths)
 
 
 def test_no_password_is_ever_shown():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from scenes import recorded
 from rmqsetup.checks import schema, settings
 from rmqsetup.checks.plugins import read
 from rmqsetup.host import Command, Result
+from rmqsetup.hosts.local import LocalHost
+from rmqsetup.plan import observe
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.terms import Atom, Map
 from rmqsetup.steps.access import Access, Right
@@ -42,6 +45,7 @@ def test_terms_are_read_as_erlang_reads_them(text, terms):
         ("[a, ?b].", 1, "goes on"),
         ("[,].", 1, "expected"),
         ("[" * 200, 1, "deeply"),
+        (f"[{'1' * 5000}].", 1, "expected"),
     ],
 )
 def test_what_erlang_would_not_read_names_its_line(text, line, words):
@@ -111,8 +115,8 @@ def rights(owner="root", mode=0o644):
     return Right("/a", owner, "rabbitmq", mode), Right("/b", "root", "root", 0o600)
 
 
-def observed(step, text):
-    return step.observe((Result(Command(("stat",)), 0, text),))
+def observed(step, text, led=""):
+    return step.observe((Result(Command(("stat",)), 0, text), Result(Command(("sh",)), 0, led)))
 
 
 def test_rights_are_changed_where_they_differ_and_come_back():
@@ -128,6 +132,20 @@ def test_rights_are_changed_where_they_differ_and_come_back():
     back = change.inverse.diff(observed(change.inverse, "rabbitmq\trabbitmq\t400\t/a\n"))
     assert [action.argv[1:3] for action in back.actions] == [("--no-dereference", "root:rabbitmq"), ("644", "--")]
     assert step.key == "access:/a"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes links that belong to somebody else")
+def test_rights_are_left_alone_where_somebody_else_lets_the_way_lead_elsewhere(tmp_path):
+    for name in ("theirs", "ours", "straight"):
+        (tmp_path / f"{name}.real").mkdir()
+        (tmp_path / f"{name}.real/a").touch(0o644)
+        (tmp_path / name).symlink_to(f"{name}.real")
+    os.chown(tmp_path / "theirs", 65534, 65534, follow_symlinks=False)
+    (tmp_path / "b").symlink_to("straight.real/a")
+    os.chown(tmp_path / "b", 65534, 65534, follow_symlinks=False)
+    paths = [tmp_path / name for name in ("theirs/a", "ours/a", "straight.real/a", "b")]
+    step = Access(tuple(Right(str(path), "root", "root", 0o600) for path in paths))
+    assert [right.there for right in observe(step, LocalHost()).rights] == [False, True, True, False]
 
 
 def test_an_older_inverse_of_rights_wins_over_a_newer():

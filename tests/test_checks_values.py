@@ -10,13 +10,12 @@ import json
 import pytest
 from scenes import CONF, MORE, Plain, Wires, scene
 
-from rmqsetup.checks import advanced, catalogue, flags, imported, settings
+from rmqsetup.checks import advanced, catalogue, directories, flags, imported, settings
 from rmqsetup.checks.access import gate
 from rmqsetup.doctor import chosen, curable, cure, examine
 from rmqsetup.probes import ports
 from rmqsetup.probes.terms import Atom
-from rmqsetup.steps.access import Right
-from rmqsetup.steps.disabled import told
+from rmqsetup.steps.access import Access, Right
 
 ADVANCED = "/etc/rabbitmq/advanced.config"
 DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/x.conf"
@@ -165,18 +164,22 @@ def test_definitions_are_believed_where_the_node_runs_with_them_or_has_the_virtu
     assert found(machine, "RMQ-077", wires) == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        '[{rabbit,[{default_pass,<<"S3CR3T">>},{ssl_options,[{password,"S3CR3T"}]}]}].',
-        'SERVER_ERL_ARGS="-setcookie S3CR3T +P 10"',
-        "default_pass = S3CR3T",
-        "uri = amqp://app:S3CR3T@far",
-    ],
-)
-def test_no_form_of_a_password_is_told(line):
-    assert "S3CR3T" not in told(line)
-    assert len(told(line)) > 10
+def test_a_line_that_systemd_passes_over_is_told_without_its_password():
+    machine = Plain()
+    dropped(machine, "Environment=RABBITMQ_DEFAULT_PASS=S3CR3T\n")
+    (finding,) = examine(scene(machine), chosen("RMQ-135")).findings
+    assert "RABBITMQ_DEFAULT_PASS=" in finding.summary
+    assert "S3CR3T" not in repr(finding)
+
+
+def test_who_relies_on_a_plugin_is_told_without_the_password_in_its_line():
+    machine = Plain()
+    machine.folders["/etc"] = [*machine.folders.get("/etc", ()), "telegraf"]
+    machine.folders["/etc/telegraf"] = ["telegraf.conf"]
+    machine.put("/etc/telegraf/telegraf.conf", f'url = "http://app:{"S3CR3T" * 30}@localhost:15692"\n')
+    (finding,) = examine(scene(machine), chosen("RMQ-120")).findings
+    assert "telegraf.conf:1: url" in finding.evidence[0]
+    assert "S3CR3T" not in repr(finding)
 
 
 POLICY = "rabbitmq-server:\n  Candidate: 4.0.5\n  Version table:\n *** 4.0.5 500\n"
@@ -288,17 +291,43 @@ def test_disks_that_are_to_be_mounted(fstab, findings):
     assert found(machine, "RMQ-153") == findings
 
 
+@pytest.mark.parametrize("base", ["/srv", "/var/lib/rabbitmq/../../../srv"])
+def test_of_a_folder_that_others_have_as_well_only_the_node_s_own_data_are_given_to_its_user(base):
+    machine = Plain()
+    machine.put("/etc/rabbitmq/rabbitmq-env.conf", f"MNESIA_BASE={base}\n")
+    rows = [f"root\troot\t{row}\0" for row in (f"755\td\t{base}", f"644\tf\t{base}/www/index.html")]
+    machine.say(f"find {base}", "".join(rows))
+    machine.say("/usr/bin/setpriv", f"{base}\n{base}/www/index.html\n{base}/rabbit@broker/x\n")
+    assert examine(scene(machine), chosen("RMQ-053")).findings == ()
+    machine.say(f"find {base}", "".join((*rows, f"root\troot\t644\tf\t{base}/rabbit@broker/x\0")))
+    (finding,) = examine(scene(machine), chosen("RMQ-053")).findings
+    assert finding.hint == f"chown -R rabbitmq: {base}/rabbit@broker*"
+    (step,) = (step for step in finding.fix if isinstance(step, Access))
+    assert [right.path for right in step.rights] == [f"{base}/rabbit@broker/x"]
+
+
+@pytest.mark.parametrize("many", [directories.MANY, directories.MANY + 1])
+def test_more_data_than_are_mended_at_once_are_for_a_person(many):
+    machine = Plain()
+    paths = [f"/var/lib/rabbitmq/mnesia/rabbit@broker/{number}" for number in range(many)]
+    machine.say("find /var/lib/rabbitmq/mnesia", "".join(f"root\troot\t644\tf\t{path}\0" for path in paths))
+    machine.say("/usr/bin/setpriv", "\n".join(paths[: directories.MANY]))
+    (finding,) = examine(scene(machine), chosen("RMQ-053")).findings
+    assert finding.cause.startswith(f"{many} paths")
+    assert bool(finding.fix) == (many == directories.MANY)
+
+
 def test_a_shovel_says_why_it_does_not_run_without_its_password():
     machine, wires = Plain(), Wires()
     machine.put(KEYS, "[rabbitmq_shovel].\n")
-    reason = (Atom("terminated"), b"amqp://app:s3cr3t@far: econnrefused")
+    reason = (Atom("terminated"), ([*b"amqp://app:s3cr3t@far"], [(Atom("econnrefused"), 7)]))
     wires.answers["rabbit_shovel_status:status"] = [
         ((b"/", b"orders"), Atom("dynamic"), reason, b""),
         (b"bills", Atom("static"), (Atom("running"), []), b""),
     ]
     (finding,) = (each for check in catalogue() if check.id == "RMQ-161" for each in check.judge(scene(machine, wires)))
     assert "the shovel orders does not run" in finding.summary
-    assert "econnrefused" in finding.evidence[0]
+    assert finding.evidence == ("the shovel orders: terminated amqp://(removed)@far econnrefused 7",)
     assert "s3cr3t" not in repr(finding)
 
 

@@ -92,6 +92,12 @@ def climbed(_host, target, *, level, wait, told=None, fails=-1):
     return Verification(target.address.name, level, tuple(rungs))
 
 
+@pytest.mark.parametrize("line", ["doctor --as junit --output json", "doctor --fix=safe --bundle x.tar.gz"])
+def test_what_the_doctor_would_pass_over_is_refused(line, desk):
+    assert desk.type(line) == UsageError.exit_code
+    assert "do not go together" in desk.out + desk.err
+
+
 # --- every command, as text and as an envelope -----------------------------------------------------------------------
 
 INSTALL = "install --source distro --plugins rabbitmq_management --set heartbeat=30"

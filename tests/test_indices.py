@@ -74,7 +74,7 @@ def stamp(days: float) -> str:
 
 
 def packed(text: str, packing: str = ".xz") -> bytes:
-    return {".xz": lzma.compress, ".gz": gzip.compress, "": bytes}[packing](text.encode())
+    return {".xz": lzma.compress, ".gz": functools.partial(gzip.compress, mtime=0), "": bytes}[packing](text.encode())
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,17 +19,17 @@ from rmqsetup.apply import Outcome
 from rmqsetup.catalog import load
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import detect
-from rmqsetup.errors import ConflictError, RmqsetupError, UsageError
+from rmqsetup.errors import ConflictError, ManagerError, RmqsetupError, UsageError
 from rmqsetup.host import FileState, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
 from rmqsetup.plan import Plan
-from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all, settle
+from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, lock, read_all, settle
 from rmqsetup.recipe import Request
 from rmqsetup.settings import Setting
-from rmqsetup.steps.file import File
+from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
@@ -341,6 +342,58 @@ def test_a_last_line_cut_in_the_middle_is_left_out(tmp_path):
     with receipt.open("ab") as stream:
         stream.write(b'{"step": {"type": "Fi')
     assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a"]
+
+
+def test_the_former_content_of_a_secret_file_is_beside_the_journal_for_root_alone(tmp_path):
+    secret = b"default_pass = s3cr3t\n"
+    journal = Journal("fix", state=tmp_path)
+    journal.before(File("/a", b"", secret=True), File("/a", secret, secret=True))
+    text = journal.path.read_text()
+    assert "s3cr3t" not in text
+    assert base64.b64encode(secret).decode() not in text
+    (receipt,) = read_all(tmp_path)
+    (back,) = receipt.inverses
+    kept = Path(back.source)
+    assert (back.content, back.digest, kept.read_bytes()) == (None, sha256(secret), secret)
+    assert [path.stat().st_mode & 0o077 for path in (kept, kept.parent, journal.path, journal.path.parent)] == [0] * 4
+
+
+def test_every_line_of_a_journal_is_on_disk_before_anything_follows(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    journal = Journal("install", state=tmp_path)
+    for note in (
+        lambda: journal.before(File("/a", b""), None),
+        lambda: journal.after("changed"),
+        lambda: journal.finish(DONE),
+    ):
+        note()
+        assert synced[-1:] == [journal.path.stat().st_size]
+
+
+def test_one_at_a_time_changes_a_machine(tmp_path):
+    with lock(tmp_path), pytest.raises(ConflictError, match=f"process {os.getpid()}"), lock(tmp_path):
+        pass
+    with lock(tmp_path):
+        pass
+
+
+def test_nothing_is_begun_that_a_full_disk_keeps_out_of_the_journal_and_its_end_is_noted(tmp_path):
+    journal = Journal("install", state=tmp_path)
+    journal.before(File("/a", b""), File("/a", None))
+    journal.after("changed")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(ManagerError, match="cannot write the journal"):
+            journal.before(File("/b", b""), File("/b", None))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not journal.path.read_bytes().endswith(b"\n"), "ten bytes of the line were written"
+    journal.finish(ROLLED_BACK)
+    (receipt,) = read_all(tmp_path)
+    assert [entry.step.path for entry in receipt.entries] == ["/a"]
+    assert receipt.status == ROLLED_BACK
 
 
 def test_what_was_undone_is_not_undone_again(tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from probing import VERSIONS, record, refuses_only_with, replaying, serving
 
-from rmqsetup.probes import amqp
+from rmqsetup.probes import amqp, carrier
 from rmqsetup.probes.amqp import Account, Endpoint, Outcome
 from rmqsetup.probes.wire import ClosedError, GarbledError, ProbeError, UnreachableError
 
@@ -111,6 +112,33 @@ def test_no_tls_where_tls_is_expected():
 
     with serving(plain) as port, pytest.raises(GarbledError, match="TLS"):
         amqp.greet(Endpoint(("127.0.0.1",), port, tls=True))
+
+
+def refusing(method: bytes, channel: int, said: str):
+    """Let everybody in, and answer what is asked of the first channel with a close."""
+
+    def act(connection: socket.socket) -> None:
+        greeted = record("4.0.5").conversation("amqp login")
+        for _, data in [step for step in greeted if step[0] == "<"][:3]:
+            connection.recv(4096)
+            connection.sendall(data)
+        connection.recv(4096)
+        arguments = struct.pack(">H", 541) + amqp.short(said) + struct.pack(">HH", 20, 10)
+        payload = method + arguments
+        connection.sendall(struct.pack(">BHI", 1, channel, len(payload)) + payload + b"\xce")
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("method", "channel", "words"),
+    [(b"\0\x0a\0\x32", 0, "ends the connection"), (b"\0\x14\0\x28", 1, "does not carry a message")],
+)
+def test_a_carrier_that_is_sent_away_says_why_in_the_broker_s_words(method, channel, words):
+    with serving(refusing(method, channel, "NO_WAY - für nobody")) as port, pytest.raises(ProbeError) as refusal:
+        carrier.carry(Endpoint(("127.0.0.1",), port), Account("guest", "guest"), timeout=2)
+    assert words in refusal.value.message
+    assert refusal.value.cause == "NO_WAY - für nobody"
 
 
 @given(st.binary(max_size=200))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from probing import VERSIONS, FakeHost, record
 
 from rmqsetup.probes import logs
-from rmqsetup.probes.accounts import Credentials, NoAccountError
 from rmqsetup.probes.address import (
     COOKIE,
     CookieMissingError,
@@ -60,16 +59,6 @@ def test_the_cookie_comes_from_its_file():
     with pytest.raises(CookieMissingError, match="read") as error:
         peer(FakeHost({COOKIE: None}), address)
     assert "root" in error.value.hint
-
-
-def test_passwords_stay_where_they_are_until_needed(monkeypatch):
-    host = FakeHost({"/run/secret": b"pw\n"})
-    assert Credentials("me", file="/run/secret").password(host) == "pw"
-    monkeypatch.setenv("BROKER_PASSWORD", "other")
-    assert Credentials("me", variable="BROKER_PASSWORD").password(host) == "other"
-    for missing in (Credentials("me", file="/nowhere"), Credentials("me", variable="NOT_SET_ANYWHERE")):
-        with pytest.raises(NoAccountError):
-            missing.password(host)
 
 
 def show(**found: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -43,6 +44,17 @@ def test_what_is_encoded_comes_back(term):
 def test_compressed_terms_come_back(term):
     plain = encode(term)[1:]
     assert decode(b"\x83P" + struct.pack(">I", len(plain)) + zlib.compress(plain)) == term
+
+
+@pytest.mark.parametrize("said", [0, 1, 1 << 31])
+def test_a_compressed_term_grows_no_further_than_it_says(said):
+    bomb = b"\x83P" + struct.pack(">I", said) + zlib.compress(bytes(50_000_000))
+    tracemalloc.start()
+    with pytest.raises(TermError):
+        decode(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 @given(st.binary(max_size=200))

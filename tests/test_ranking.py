@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from xml.etree import ElementTree as ET
 
@@ -122,16 +123,23 @@ def test_a_check_that_hangs_is_a_finding(monkeypatch):
 
 
 def test_checks_run_side_by_side():
-    found = examine(scene(Plain()), tuple(Check("RMQ-001", "Slow", judging(seconds=0.3)) for _ in range(30)))
-    assert found.ok
-    assert found.seconds < 6
+    everybody = threading.Barrier(30)
+
+    def meets(_):
+        """Wait for all others."""
+        everybody.wait(15)
+        yield from ()
+
+    assert examine(scene(Plain()), tuple(Check("RMQ-001", "Meets", meets) for _ in range(30))).ok
 
 
 def test_slow_checks_are_asked_only_where_nothing_else_tells_why():
     slow = Check("RMQ-015", "Slow", judging(error("RMQ-015", "damaged")), slow=True)
     ill = Check("RMQ-002", "Ill", judging(error("RMQ-002", "stopped")))
     why = Check("RMQ-072", "Why", judging(error("RMQ-072", "key")))
-    assert examine(scene(Plain()), (slow,)).ok
+    unasked = examine(scene(Plain()), (slow,))
+    assert (unasked.ok, unasked.checked) == (True, ())
+    assert examine(scene(Plain()), (slow, ill)).checked == ("RMQ-015", "RMQ-002")
     assert [each.check for each in examine(scene(Plain()), (slow, ill)).findings] == ["RMQ-015", "RMQ-002"]
     assert [each.check for each in examine(scene(Plain()), (slow, ill, why)).findings] == ["RMQ-072", "RMQ-002"]
 
@@ -180,6 +188,12 @@ def test_only_safe_fixes_are_made_unless_more_is_asked_for():
     assert [step.key for step in cure(curable(found, "rmq-013")).steps] == ["service:other"]
 
 
+def test_a_cure_starts_services_behind_all_else():
+    start = Service("systemd", "rabbitmq-server", enabled=None)
+    found = (error("RMQ-002", "stopped", fix=(start,)), error("RMQ-053", "owner", fix=(start, OWNED)))
+    assert cure(found).steps == (OWNED, start)
+
+
 def test_what_something_else_keeps_down_is_not_started():
     start = Service("systemd", "rabbitmq-server", enabled=None)
     found = examined(
@@ -223,6 +237,14 @@ def ill():
     )
 
 
+def test_junit_holds_whatever_somebody_called_something():
+    odd = "\x1b\x00\ufffe\udc80\x9f"
+    found = Examination((Illness(error("RMQ-072", f"no {odd}x", evidence=(f"a{odd}b",))),), ("RMQ-072",))
+    (case,) = ET.fromstring(screen.ci(found, "junit"))
+    failure = case.find("failure")
+    assert (failure.get("message"), failure.text) == ("no \x9fx", "a\x9fb")
+
+
 def test_junit_has_a_case_per_check_and_a_failure_per_finding():
     suite = ET.fromstring(screen.ci(ill(), "junit"))
     assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
@@ -260,7 +282,7 @@ def test_the_screen_says_what_is_wrong_what_shows_it_and_what_to_type():
 
 def test_a_healthy_screen_is_one_line_and_a_plain_user_is_told_what_was_not_seen():
     healthy = Examination((), ("RMQ-001",), unseen=("/a", "/b"))
-    assert screen.screen(healthy, TERMINAL, root=True) == "Nothing to report: 1 checks in 0 ms."
+    assert screen.screen(healthy, TERMINAL, root=True) == "Nothing to report: 1 check in 0 ms."
     assert "/a, /b" in screen.screen(healthy, TERMINAL, root=False)
 
 

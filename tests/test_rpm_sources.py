@@ -71,7 +71,9 @@ ZSTD = bytes.fromhex("28b52ffd240631000068656c6c6f0a5388bd91")
 
 
 def packed(packing: str) -> bytes:
-    return {".gz": gzip.compress, ".xz": lzma.compress, "": bytes}[packing](PRIMARY.encode())
+    return {".gz": functools.partial(gzip.compress, mtime=0), ".xz": lzma.compress, "": bytes}[packing](
+        PRIMARY.encode()
+    )
 
 
 def repomd(packing: str = ".gz", kind: str = "sha256") -> bytes:

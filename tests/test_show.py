@@ -105,11 +105,32 @@ def test_an_error_decides_the_exit_code_everywhere(family):
         ("amqp://ann@host", "amqp://ann@host"),
         ("deb http://host/a ann@example.org", "deb http://host/a ann@example.org"),
         ("https://host:15672/#/queues", "https://host:15672/#/queues"),
+        ("amqp://ann:p@ss@host/x", "amqp://***@host/x"),
         ("a https://x:y@h and https://z:w@h", "a https://***@h and https://***@h"),
     ],
 )
 def test_passwords_in_addresses_are_veiled(text, shown):
     assert veiled(text) == shown
+
+
+def test_a_terminal_obeys_nothing_that_others_have_written():
+    """A virtual host may be called what makes the title of a window, or hides what comes after it."""
+    name = "\x1b]0;owned\x07\x1b[2J\x9b2J\x7f\r日本 é"
+    error = RmqsetupError(f"no {name}", cause=name)
+    painted = terminal(colours=True).paint("failed")
+    answer = Answer("x", lambda: f"{painted} {name}\n\tx", lambda: {name: name}, error=error)
+    for json_wanted in (False, True):
+        here = terminal()
+        give(answer, here, json=json_wanted)
+        here.say(name)
+        said = here.out.getvalue() + here.err.getvalue()
+        assert not re.search(r"[^\n\t -~\u00a0-\uffff]", re.sub(r"\x1b\[\d+m", "", said))
+        assert "日本 é" in said
+        if json_wanted:
+            assert json.loads(here.out.getvalue())["data"] == {name: name}
+        else:
+            assert here.out.getvalue().startswith("\x1b[31mfailed\x1b[0m ?]0;owned")
+            assert here.out.getvalue().endswith("\n\tx\n")
 
 
 def test_data_are_plain_whatever_they_are_made_of():

@@ -109,6 +109,7 @@ HOSTILE = {
     "a name that climbs": (member(f"{TOP}/../../x", b"x"), "leads out of it"),
     "a name outside of its folder": (member("other/x", b"x"), "not in the folder"),
     "a link to an absolute path": (link(f"{TOP}/x", "/etc"), "a link leads out of it"),
+    "a link with a zero in it": (link(f"{TOP}/x", "", pax_headers={"linkpath": "a\0b"}), "a link leads out of it"),
     "a link that climbs": (link(f"{TOP}/sbin/x", "../../x"), "a link leads out of it"),
     "a link to nothing": (link(f"{TOP}/x", ""), "a link leads out of it"),
     "a hard link out of it": (member(f"{TOP}/x", type=tarfile.LNKTYPE, linkname="/etc/shadow"), "absolute target"),
@@ -138,6 +139,13 @@ def test_hostile_entries_are_refused_and_leave_nothing(prefix, name, form):
     entry, words = HOSTILE[name]
     error = refused(prefix, release(entry, form=form), "the archive is refused", words)
     assert error.exit_code == 5
+
+
+@pytest.mark.parametrize("target", ["/t/sbin", "../tx", "../t/x", "sbin/../../t", ".."])
+def test_the_text_of_a_link_is_judged_before_any_link_is_made(target):
+    with pytest.raises(TrustError) as caught:
+        list(reading.entries(release(link(f"{TOP}/x", target)), top=TOP))
+    assert caught.value.cause.startswith("a link leads out of it")
 
 
 def test_links_that_lead_out_by_way_of_others_are_refused(prefix):

@@ -19,7 +19,7 @@ from rmqsetup import verify as verify_module
 from rmqsetup.errors import BrokerNotReadyError
 from rmqsetup.finding import Severity
 from rmqsetup.probes import messages
-from rmqsetup.probes.accounts import Credentials, NoAccountError
+from rmqsetup.probes.accounts import NoAccountError
 from rmqsetup.probes.address import NodeAddress
 from rmqsetup.probes.amqp import Account, Greeting, Login, Outcome
 from rmqsetup.probes.distribution import CookieError
@@ -78,9 +78,9 @@ class World:
         return _said(self.nodes.pop(0) if len(self.nodes) > 1 else self.nodes[0])
 
     @contextmanager
-    def _account(self, *_: object, named: Credentials | None = None, **__: object):
+    def _account(self, *_: object, **__: object):
         try:
-            yield Account(named.name if named else "guest", "pw")
+            yield Account("guest", "pw")
         finally:
             self.taken_back += 1
             if self.removal:
@@ -247,10 +247,9 @@ def test_listeners_that_do_not_listen(world):
 
 def test_logins_that_are_refused(world):
     world.login = Login(Outcome.ACCESS_REFUSED, GREETING, "ACCESS_REFUSED - ...")
-    named = Target(NodeAddress("rabbit@h"), credentials=Credentials("app", variable="X"))
-    found = world.verify(target=named)
+    found = world.verify()
     assert found.failed.level == 4
-    assert found.failed.summary == "app cannot log in to the virtual host /: access refused"
+    assert found.failed.summary == "guest cannot log in to the virtual host /: access refused"
     assert found.failed.cause.startswith("ACCESS_REFUSED")
     assert world.taken_back == 1
 
@@ -258,11 +257,11 @@ def test_logins_that_are_refused(world):
 def test_nobody_to_log_in_as(world, monkeypatch):
     @contextmanager
     def nobody(*_: object, **__: object):
-        raise NoAccountError("nobody to log in as", hint="name an account")
+        raise NoAccountError("nobody to log in as", hint="--level 3")
         yield
 
     monkeypatch.setattr(verify_module, "account", nobody)
-    assert world.verify().failed.hint == "name an account"
+    assert world.verify().failed.hint == "--level 3"
 
 
 def test_messages_that_do_not_come_back(world):

@@ -261,7 +261,9 @@ def test_an_api_that_is_not_there_is_told():
         Api(Service(url)).sample()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:15672", "ftp://host", "http://", "http://ann:secret@host", ""])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:15672", "ftp://host", "http://", "http://ann:secret@host", "http://h:x", "http://[::1", ""]
+)
 def test_an_address_that_is_none_or_holds_a_login_is_refused(url):
     with pytest.raises(UsageError):
         Api(Service(url))

@@ -53,6 +53,8 @@ def start(wish: Wish, binaries: Binaries, *, stay: bool = False, given: Place | 
     """
     if not 1 <= wish.nodes <= MOST:
         raise UsageError(f"a broker has 1 to {MOST} nodes, not {wish.nodes}")
+    if not 0 <= wish.port <= 65535:
+        raise UsageError(f"{wish.port} is no port", hint="they end at 65535")
     place.sweep()
     return _attempt(_Case(wish, binaries, binaries.needed(wish.plugins), stay, given), ATTEMPTS)
 

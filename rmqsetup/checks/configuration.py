@@ -14,9 +14,9 @@ from rmqsetup.checks.schema import Entry
 from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
+from rmqsetup.redaction import redacted
 from rmqsetup.steps import Step
 from rmqsetup.steps.access import Right
-from rmqsetup.steps.disabled import told
 from rmqsetup.steps.file import File, sha256
 
 LINKS = (f"{DOCS}/configure",)
@@ -145,7 +145,7 @@ def advanced(scene: Scene) -> Iterator[Diagnosis]:
             yield error(
                 "RMQ-074",
                 f"{path} is no Erlang term",
-                evidence=(f"{path}:{line}: {told(text)}",),
+                evidence=(f"{path}:{line}: {redacted(text.strip())}",),
                 cause=fault,
                 hint=f'correct it; erl -eval \'io:format("~p~n", [file:consult("{path}")]), halt().\' checks it',
                 links=LINKS,
@@ -165,7 +165,7 @@ def environment(scene: Scene) -> Iterator[Diagnosis]:
         yield error(
             "RMQ-075",
             f"the shell cannot read {path}",
-            evidence=tuple(said[-2:]),
+            evidence=tuple(map(redacted, said[-2:])),  # bash shows the line
             hint=f"correct it; sh -n {path} checks it",
             links=LINKS,
             fix=_parsed(scene, path, state.text),

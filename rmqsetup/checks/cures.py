@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.managers.sources import ConfiguredSource
+from rmqsetup.redaction import redacted
 from rmqsetup.steps import Step
 from rmqsetup.steps.aside import Aside
-from rmqsetup.steps.disabled import Disabled, line, told
+from rmqsetup.steps.disabled import Disabled, line
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
 
@@ -43,7 +44,7 @@ class Directive:
     @property
     def place(self) -> str:
         """The line, with where it stands, and without a password."""
-        return f"{self.file}:{self.line}: {told(self.raw)}"
+        return f"{self.file}:{self.line}: {redacted(self.raw.strip())}"
 
     @property
     def local(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from posixpath import normpath
 
 from rmqsetup.catalog import load
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
@@ -22,7 +23,8 @@ from rmqsetup.steps.folder import Folder
 MANY = 2000
 """So many paths of a tree with the wrong owner are mended at once; they fit into one command line."""
 
-_SHOWN = "%u\\t%g\\t%m\\t%y\\t%p\\n"
+_SHOWN = "%u\\t%g\\t%m\\t%y\\t%p\\0"
+"""A row for each path, ended by what no name can hold: the broker's user makes names there, and root acts on rows."""
 
 
 def data(scene: Scene) -> Iterator[Diagnosis]:
@@ -293,10 +295,10 @@ def _owned(scene: Scene, check: str, folder: str, what: str, *names: str) -> Ite
     """Find what the user of the node cannot use below a folder; with `names`, only the folder and those in it."""
     if not scene.has_user:
         return
-    odd = _odd(scene, folder, *names)
+    odd = [row for row in _odd(scene, folder, *names) if names or _is_own(scene, row[4])]
     if scene.root and odd:  # a group or an ACL may open what its owner and mode seem to close
         refused = unusable(scene, tuple(row[4] for row in odd[:MANY]))
-        odd = [row for row in odd if row[4] in refused]
+        odd = [row for row in odd if row[4] in refused or (refused and len(odd) > MANY)]
     if not odd:
         return
     user = scene.user
@@ -306,10 +308,18 @@ def _owned(scene: Scene, check: str, folder: str, what: str, *names: str) -> Ite
         f"{what} cannot be used by {user}, who runs the broker",
         evidence=tuple(f"{path}: owner {owner}:{group}, mode {mode}" for owner, group, mode, _, path in odd[:3]),
         cause=f"{len(odd)} paths belong to somebody else, or are closed to their owner",
-        hint=f"chown -R {user}: {folder}",
+        hint=f"chown -R {user}: {folder if names or _is_own(scene, folder) else f'{folder}/{scene.address.name}*'}",
         fix=(Access(rights), *scene.started) if len(odd) <= MANY else (),
         safe=True,
     )
+
+
+def _is_own(scene: Scene, path: str) -> bool:
+    """Tell whether a path is of the node's data: below the packages' folder all is, elsewhere what has its name."""
+    if f"{normpath(path)}/".startswith(f"{scene.layout.data}/"):
+        return True
+    rest = path.removeprefix(f"{scene.data}/{scene.address.name}")
+    return rest != path and rest[:1] in ("", "/", "-", ".")
 
 
 def _odd(scene: Scene, folder: str, *names: str) -> list[list[str]]:
@@ -318,7 +328,7 @@ def _odd(scene: Scene, folder: str, *names: str) -> list[list[str]]:
     closed = ("(", "!", "-user", user, "-o", *folders, "-o", *files, ")")
     depth = ("-maxdepth", "1", "(", "-path", folder, "-o", *names, ")") if names else ()
     asked = ("find", folder, "-xdev", *depth, "(", "-type", "d", "-o", "-type", "f", ")", *closed, "-printf", _SHOWN)
-    return [row for line in scene.run(*asked).stdout.splitlines() if len(row := line.split("\t")) == 5]
+    return [row for line in scene.run(*asked).stdout.split("\0") if len(row := line.split("\t", 4)) == 5]
 
 
 def _right(user: str, row: list[str]) -> Right:

@@ -11,6 +11,7 @@ from rmqsetup.checks.plugins import folders, read
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.terms import UNDEFINED, Atom, Term, atoms, text
+from rmqsetup.redaction import redacted
 from rmqsetup.version import Version, series
 
 PORTS = {
@@ -166,7 +167,9 @@ def _reliances(scene: Scene) -> Iterator[Reliance]:
             for number, line in enumerate(scene.text(path).splitlines(), start=1):
                 for host, port in _ADDRESS.findall(_bare(line)):
                     if _is_ours(scene, host):
-                        yield Reliance(folder.removesuffix(".d"), f"{path}:{number}: {line.strip()[:120]}", port)
+                        yield Reliance(
+                            folder.removesuffix(".d"), f"{path}:{number}: {redacted(line.strip())[:120]}", port
+                        )
 
 
 def _files(scene: Scene, folder: str, ending: str, deep: int) -> Iterator[str]:

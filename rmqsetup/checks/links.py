@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, Check, Diagnosis, warning
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.terms import FALSE, Atom, Term, text
+from rmqsetup.redaction import redacted
 
 AIMS = ("dead-letter-exchange", "alternate-exchange")
 """What of a policy names an exchange."""
@@ -91,8 +91,19 @@ def _named(name: Term) -> str:
 
 
 def _words(term: Term) -> str:
-    """Return a reason in words, without anything between that may hold an address with a password."""
-    return re.sub(r"amqps?://[^@\s'\"]*@", "amqp://(not shown)@", repr(term))[:160]
+    """Return the words of a reason, without a password that may be in an address."""
+    return redacted(" ".join(_each_word(term)))[:160]
+
+
+def _each_word(term: Term) -> Iterator[str]:
+    is_text = isinstance(term, list) and all(isinstance(each, int) and 32 <= each < 0x110000 for each in term)
+    if isinstance(term, (Atom, bytes)) or is_text:
+        yield text(term)
+    elif isinstance(term, (tuple, list)):
+        for each in term:
+            yield from _each_word(each)
+    elif isinstance(term, int):
+        yield str(term)
 
 
 def _list(answer: Term | None) -> list[Term]:

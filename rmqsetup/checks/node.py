@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from urllib.parse import unquote
 
 from rmqsetup.checks import DOCS, LISTENER_CLOSED, NODE_SILENT, Check, Diagnosis, error, info, warning
@@ -10,7 +11,7 @@ from rmqsetup.checks.cures import again
 from rmqsetup.checks.scene import Scene
 from rmqsetup.probes.address import CookieMissingError
 from rmqsetup.probes.distribution import CookieError
-from rmqsetup.probes.node import NodeState
+from rmqsetup.probes.node import NodeListener, NodeState
 from rmqsetup.probes.terms import TRUE, Atom, Map, Term, text
 from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
@@ -109,16 +110,27 @@ def listeners(scene: Scene) -> Iterator[Diagnosis]:
     for listener in status.listeners:
         if listener.protocol == "clustering":
             continue
-        problem = scene.opens(listener.addresses[0], listener.port)
+        problem = _problem(scene, listener)
         if problem:
             yield error(
                 LISTENER_CLOSED,
                 f"nobody gets through to the listener {listener}",
-                evidence=(f"{listener.addresses[0]}:{listener.port}: {problem}",),
+                evidence=(problem,),
                 cause="its listeners were suspended (rabbitmqctl suspend_listeners), or something is between",
                 hint="rabbitmqctl resume_listeners",
             )
             return
+
+
+def _problem(scene: Scene, listener: NodeListener) -> str:
+    """Say why no connection is taken at any address of a listener, by the first; nothing where one is."""
+    told = ""
+    for address in listener.addresses:
+        why = scene.opens(address, listener.port)
+        if not why:
+            return ""
+        told = told or f"{address}:{listener.port}: {why}"
+    return told
 
 
 def named(scene: Scene) -> Iterator[Diagnosis]:
@@ -216,7 +228,7 @@ def virtual_hosts(scene: Scene) -> Iterator[Diagnosis]:
             f"virtual hosts are down: {', '.join(down)}",
             evidence=tuple(f"rabbit_vhost_sup_sup:is_vhost_alive({name}) says false" for name in down[:3]),
             cause="its message store could not be started, or crashed too often; the node's log says why",
-            hint=f"rabbitmqctl restart_vhost -p {down[0]}",
+            hint=f"rabbitmqctl restart_vhost -p {quote(down[0])}",
         )
 
 
@@ -252,7 +264,7 @@ def traced(scene: Scene) -> Iterator[Diagnosis]:
             f"every message of the virtual host {', '.join(on)} is copied: it is traced",
             evidence=("application:get_env(rabbit, trace_vhosts) names " + ", ".join(on),),
             cause="somebody has turned the firehose on (rabbitmqctl trace_on), and not off again",
-            hint=f"rabbitmqctl trace_off -p {on[0]}",
+            hint=f"rabbitmqctl trace_off -p {quote(on[0])}",
             links=(f"{DOCS}/firehose",),
         )
 

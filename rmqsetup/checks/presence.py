@@ -119,7 +119,7 @@ def _enclosed(scene: Scene) -> tuple[Enclosed, ...]:
 
 
 def _read(told: str) -> Enclosed:
-    process, host = told.split()[1], (re.search(r"^host (\S+)$", told, re.MULTILINE) or ("", ""))[1]
+    process, host = told.split()[1], (re.search(r"^host ([\w.-]+)$", told, re.MULTILINE) or ("", ""))[1]
     for pattern, runtime, enter in _RUNTIMES:
         if found := re.search(pattern, told):
             name = next(filter(None, found.groups()), "") if found.groups() else ""

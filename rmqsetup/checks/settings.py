@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 
 from rmqsetup.probes.address import unquoted
-from rmqsetup.steps.disabled import told
+from rmqsetup.redaction import redacted
 
 _PAIR = re.compile(r"^\s*([^\s=#][^=#]*?)\s*=\s*(.*?)\s*$")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?(?:RABBITMQ_)?([A-Z][A-Z0-9_]*)=(.*?)\s*$")
@@ -31,7 +31,7 @@ class Setting:
     @property
     def place(self) -> str:
         """The line, with where it stands, and without a password."""
-        return f"{self.file}:{self.line}: {told(self.raw)}"
+        return f"{self.file}:{self.line}: {redacted(self.raw.strip())}"
 
 
 def parse(file: str, text: str) -> tuple[Setting, ...]:

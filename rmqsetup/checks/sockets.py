@@ -55,7 +55,7 @@ class Sockets:
                 return "", b""
         except ssl.SSLCertVerificationError as error:
             why = error.verify_message
-        except OSError:
+        except (OSError, UnicodeError):
             return "", b""
         return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
 
@@ -66,6 +66,8 @@ class Sockets:
         except socket.gaierror as error:
             if error.errno == socket.EAI_AGAIN:
                 raise
+            return ()
+        except UnicodeError:  # no host can have such a name
             return ()
         return tuple(dict.fromkeys(str(each[4][0]) for each in found))
 

@@ -14,6 +14,7 @@ from rmqsetup.checks.erlang import root
 from rmqsetup.checks.scene import Scene
 from rmqsetup.host import Command
 from rmqsetup.probes.unit import Phase
+from rmqsetup.redaction import redacted
 
 ON = r"(?i)yes|true|on|1"
 CLOSED = {
@@ -161,7 +162,7 @@ def ignored(scene: Scene) -> Iterator[Diagnosis]:
             where = f"in a section [{each.section}]" if each.section else "before any section"
             yield warning(
                 "RMQ-135",
-                f"systemd passes over a line {where}: {each.raw.strip()}",
+                f"systemd passes over a line {where}: {redacted(each.raw.strip())}",
                 evidence=(each.place,),
                 hint=f"write [Service] above it in {each.file}, then: systemctl daemon-reload",
             )

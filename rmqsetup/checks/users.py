@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from rmqsetup.checks import DOCS, Check, Diagnosis, info, warning
 from rmqsetup.checks.scene import Scene
@@ -114,7 +115,7 @@ def guessed(scene: Scene) -> Iterator[Diagnosis]:
             "RMQ-105",
             f"users have a password that anybody guesses: {names}",
             evidence=(*(f"user {user.name}: {why}" for user, why in weak[:3]), f"listening: {open_to[0]}"),
-            hint=f"rabbitmqctl change_password {weak[0][0].name}, which asks for the new one",
+            hint=f"rabbitmqctl change_password {quote(weak[0][0].name)}, which asks for the new one",
             links=(f"{DOCS}/access-control", f"{DOCS}/passwords"),
         )
 
@@ -146,7 +147,7 @@ def somebody(scene: Scene) -> Iterator[Diagnosis]:
             f"users have no password, and cannot log in: {', '.join(without[:3])}{' …' if len(without) > 3 else ''}",
             evidence=(f"rabbit_auth_backend_internal:all_users() has no hash for {without[0]}",),
             cause="it was cleared (rabbitmqctl clear_password), or the user was imported without one",
-            hint=f"rabbitmqctl change_password {without[0]}, which asks for the new one",
+            hint=f"rabbitmqctl change_password {quote(without[0])}, which asks for the new one",
             links=(f"{DOCS}/access-control",),
         )
 
@@ -170,12 +171,13 @@ def permitted(scene: Scene) -> Iterator[Diagnosis]:
     ]
     said = "rabbit_auth_backend_internal:list_permissions() names"
     if shut:
+        first = quote(shut[0])
         yield warning(
             "RMQ-159",
             f"nobody may use the virtual host {', '.join(shut[:3])}{' …' if len(shut) > 3 else ''}",
             evidence=(f"{said} no user for {shut[0]}",),
             cause="it was made without permissions for anybody (rabbitmqctl set_permissions)",
-            hint=f"rabbitmqctl set_permissions -p {shut[0]} USER '.*' '.*' '.*', or delete_vhost {shut[0]}",
+            hint=f"rabbitmqctl set_permissions -p {first} USER '.*' '.*' '.*', or delete_vhost {first}",
             links=(f"{DOCS}/access-control",),
         )
     if idle:
@@ -184,7 +186,7 @@ def permitted(scene: Scene) -> Iterator[Diagnosis]:
             f"users may use no virtual host: {', '.join(idle[:3])}{' …' if len(idle) > 3 else ''}",
             evidence=(f"{said} no virtual host for {idle[0]}",),
             cause="who logs in is refused every virtual host (access refused, NOT_ALLOWED)",
-            hint=f"rabbitmqctl set_permissions -p / {idle[0]} '.*' '.*' '.*'",
+            hint=f"rabbitmqctl set_permissions -p / {quote(idle[0])} '.*' '.*' '.*'",
             links=(f"{DOCS}/access-control",),
         )
 
@@ -204,7 +206,8 @@ def configured(scene: Scene) -> Iterator[Diagnosis]:
         f"the configuration gives the first user, {name}, a password that anybody guesses",
         evidence=(f"{line.file}:{line.line}: default_pass = (not shown)",),
         cause="it is the name of the user" if password == name else "it is one of those that everybody tries first",
-        hint=f"set another one there; a node that has data keeps the old one: rabbitmqctl change_password {name}",
+        hint="set another one there; a node that has data keeps the old one: rabbitmqctl change_password "
+        + quote(name),
         links=(f"{DOCS}/access-control",),
     )
 

@@ -30,6 +30,10 @@ def run(session: Session) -> Answer:
     if words.listed:
         return _listed(session)
     checks = chosen(words.only, words.skip)
+    if words.form and words.json:
+        raise UsageError(f"--as {words.form} and --output json do not go together", hint="leave out one of them")
+    if words.fix and words.bundle:
+        raise UsageError("--fix and --bundle do not go together", hint="first the bundle, then the fix")
     if words.fix:
         return _mended(session, checks)
     with session.terminal.meanwhile("Looking at this machine …"):

@@ -1,4 +1,4 @@
-"""Find somebody to log in as: who was named, else guest, else a user of our own for as long as it takes.
+"""Find somebody to log in as: guest, else a user of our own for as long as it takes.
 
 `guest` over the loopback is what a fresh broker has, and asking with it changes nothing. Where it is
 gone (production, imported definitions), its password was changed or it may not do everything, the node
@@ -8,7 +8,6 @@ and one left by a run that was killed is removed by the next.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import signal
@@ -16,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 
 from rmqsetup.host import Host
 from rmqsetup.probes.address import NodeAddress, peer
@@ -43,41 +41,14 @@ class NoAccountError(ProbeError):
     """There is nobody to log in as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An account the caller names; its password stays in its file or environment variable until needed."""
-
-    name: str
-    file: str = ""
-    variable: str = ""
-    virtual_host: str = ""
-
-    def password(self, host: Host) -> str:
-        """Read the password. Raises `NoAccountError` when it is not where it should be."""
-        if self.variable:
-            found = os.environ.get(self.variable)
-            if found is None:
-                raise NoAccountError(f"no password for {self.name}", cause=f"${self.variable} is not set")
-            return found
-        file = host.read(self.file)
-        if file is None or file.content is None:
-            raise NoAccountError(f"no password for {self.name}", cause=f"{self.file} cannot be read")
-        return file.text.rstrip("\r\n")
-
-
 @contextmanager
-def account(
-    host: Host, address: NodeAddress, *, named: Credentials | None = None, virtual_hosts: tuple[str, ...] = ("/",)
-) -> Iterator[Account]:
+def account(host: Host, address: NodeAddress, *, virtual_hosts: tuple[str, ...] = ("/",)) -> Iterator[Account]:
     """Give an account to log in with, and take back what was made for it.
 
     `virtual_hosts` are those of the node; `/` is preferred. Raises `NoAccountError`, and `ProbeError`
     when a user that was made cannot be removed, naming it.
     """
     virtual_host = "/" if "/" in virtual_hosts or not virtual_hosts else virtual_hosts[0]
-    if named:
-        yield Account(named.name, named.password(host), named.virtual_host or virtual_host)
-        return
     known = peer(host, address)
 
     def opened() -> Connection:
@@ -138,7 +109,7 @@ def _unbroken(action: Callable[[], None]) -> None:
 
 def _create(node: Node, made: Account) -> None:
     cannot = f"nobody to log in as: guest may not, and the node does not let us use the user {made.name}"
-    hint = "name an account, with its password in a file or an environment variable"
+    hint = "rmqsetup verify --level 3 looks at everything before a login"
     name, rights = made.name.encode(), RIGHTS.encode()
     try:
         answer = node.call("rabbit_auth_backend_internal", "add_user", name, made.password.encode(), ACTOR)

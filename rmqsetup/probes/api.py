@@ -5,6 +5,7 @@ The same from inside the node, for a fraction of the price, is in `inside`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from base64 import b64encode
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from rmqsetup.errors import UsageError
 from rmqsetup.probes.node import NodeListener, NodeState, NodeStatus, Way
@@ -64,16 +65,14 @@ class Api:
     """A conversation with an HTTP API that is kept open from look to look. Raises `UsageError` for what is no URL."""
 
     def __init__(self, service: Service) -> None:
-        parts = urlsplit(service.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{service.url!r} is no address of an HTTP API", hint=f"as in {URL}")
+        parts = _address(service.url)
         if parts.username or parts.password:
             raise UsageError(
                 "the address of the HTTP API holds a login, which others would see in the list of processes",
                 hint="give it in RABBITMQ_USER and RABBITMQ_PASSWORD",
             )
         self._service = service
-        self._tls, self._host, self._path = parts.scheme == "https", parts.hostname, parts.path.rstrip("/")
+        self._tls, self._host, self._path = parts.scheme == "https", parts.hostname or "", parts.path.rstrip("/")
         self._port = parts.port or (443 if self._tls else 80)
         self._connection: HTTPConnection | None = None
         self._longest: tuple[Queue, ...] = ()
@@ -134,6 +133,15 @@ class Api:
             cause = (getattr(error, "strerror", "") or str(error)).lower()
             failure = UnreachableError if fresh else ClosedError
             raise failure(f"the HTTP API at {url} does not answer", cause=cause) from error
+
+
+def _address(url: str) -> SplitResult:
+    """Return the parts of an address. Raises `UsageError`."""
+    with contextlib.suppress(ValueError):  # of a port that is none, and of brackets
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    raise UsageError(f"{url!r} is no address of an HTTP API", hint=f"as in {URL}")
 
 
 def parse_sample(answers: tuple[Any, Any, Any], longest: tuple[Queue, ...], at: float) -> Sample:

@@ -11,7 +11,7 @@ import struct
 import time
 from contextlib import closing
 
-from rmqsetup.probes.amqp import MAX_FRAME, Account, Endpoint, Outcome, connect, enter, leave, short
+from rmqsetup.probes.amqp import MAX_FRAME, Account, Endpoint, Outcome, connect, enter, leave, parse_close, short
 from rmqsetup.probes.wire import Deadline, GarbledError, ProbeError, Wire
 
 PREFIX = "rmqsetup.carrier."
@@ -64,9 +64,8 @@ def _asked(wire: Wire, method: tuple[int, int], arguments: bytes, answer: tuple[
 def _expect(wire: Wire, method: tuple[int, int]) -> None:
     kind, payload = _next(wire)
     came = struct.unpack(">HH", payload[:4]) if kind == _METHOD and len(payload) >= 4 else ()
-    if came == CHANNEL_CLOSE and len(payload) > 7:
-        reason = payload[7 : 7 + payload[6]].decode("utf-8", "replace")
-        raise ProbeError("the broker does not carry a message", cause=reason)
+    if came == CHANNEL_CLOSE:
+        raise ProbeError("the broker does not carry a message", cause=parse_close(payload[4:])[1])
     if came != method:
         raise GarbledError("the broker does not answer as expected", cause=f"method {came}, not {method}")
 
@@ -83,7 +82,7 @@ def _next(wire: Wire) -> tuple[int, bytes]:
         if channel == 1 and kind != _HEARTBEAT:
             return kind, payload[:-1]
         if kind == _METHOD and payload[:4] == b"\0\x0a\0\x32":  # connection.close
-            raise ProbeError("the broker ends the connection", cause=payload[7:-1].decode("utf-8", "replace"))
+            raise ProbeError("the broker ends the connection", cause=parse_close(payload[4:-1])[1])
 
 
 def _method(method: tuple[int, int], arguments: bytes) -> bytes:

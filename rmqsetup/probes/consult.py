@@ -107,7 +107,7 @@ class _Reader:
             return self._compound(token)
         value = _plain(token)
         if value is None:
-            raise ConsultError(f"a term is expected before {token.text!r}", token.line)
+            raise ConsultError(f"a term is expected before {token.text[:40]!r}", token.line)
         while isinstance(value, bytes) and self.left and self._tokens[self._at].kind == "string":
             value += _unescaped(self.next("").text[1:-1]).encode()
         return value
@@ -167,7 +167,10 @@ def _plain(token: _Token) -> Term | None:
         "char": lambda text: ord(_unescaped(text[1:])[:1] or "\0"),
         "fun": lambda text: Opaque(text.encode()),
     }
-    return makers[token.kind](text) if token.kind in makers else None
+    try:
+        return makers[token.kind](text) if token.kind in makers else None
+    except ValueError:  # more digits than Python reads
+        return None
 
 
 def _unescaped(text: str) -> str:

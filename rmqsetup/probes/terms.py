@@ -118,7 +118,7 @@ def decode_first(data: bytes) -> tuple[Term, bytes]:
 def _compressed(reader: _Reader) -> tuple[Term, bytes]:
     reader.byte()
     size = reader.unsigned(4)
-    if size > MAX_SIZE:
+    if not 0 < size <= MAX_SIZE:  # to zlib, 0 is no limit
         raise TermError(f"a compressed term of {size} bytes")
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(reader.take(reader.left()), size)

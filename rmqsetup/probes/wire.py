@@ -70,8 +70,8 @@ class Wire:
             connected = socket.create_connection((host, port), timeout=_seconds(deadline, peer))
         except TimeoutError as error:
             raise _silent(peer) from error
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:  # the latter of a name that no host can have
+            reason = getattr(error, "strerror", "") or str(error)
             raise UnreachableError(f"nobody answers at {peer}", cause=reason.lower()) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(connected, peer, deadline)

@@ -17,7 +17,10 @@ from rmqsetup.show.terminal import Terminal
 SCHEMA = 1
 """Version of the envelope: it grows when a key goes or changes its meaning, not when one comes."""
 
-_PASSWORD = re.compile(r"(?<=://)[^/@\s:]*:?[^/@\s]*@")
+_PASSWORD = re.compile(r"(?<=://)[^/@\s:]*:[^/\s]*@")
+
+_ESCAPED = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+"""What `json` leaves as it is, and a terminal acts on, or cannot be written."""
 
 
 class Answer(NamedTuple):
@@ -72,7 +75,7 @@ def envelope(answer: Answer, *, indent: int | None = 2) -> str:
         "data": plain(answer.data()),
         "errors": [_error(error)] if error else [],
     }
-    text = json.dumps(body, indent=indent, ensure_ascii=False)
+    text = _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(body, indent=indent, ensure_ascii=False))
     return text if answer.frank else veiled(text)
 
 
@@ -91,7 +94,7 @@ def told(error: RmqsetupError, terminal: Terminal) -> str:
 
 def veiled(text: str) -> str:
     """Return text without the passwords that URLs may carry."""
-    return _PASSWORD.sub(lambda found: "***@" if ":" in found[0] else found[0], text)
+    return _PASSWORD.sub("***@", text)
 
 
 def plain(value: object) -> object:

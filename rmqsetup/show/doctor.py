@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rmqsetup.finding import Severity
@@ -107,14 +108,13 @@ def _sum(found: Examination) -> str:
     counts = [(severity, sum(each.cause.severity is severity for each in found.illnesses)) for severity in Severity]
     names = {Severity.INFO: "remark", Severity.CRASH: "check that broke"}
     told = [_many(number, names.get(severity, severity.value)) for severity, number in reversed(counts) if number]
-    asked = f"{len(found.checked)} checks in {seconds(found.seconds)}"
+    asked = f"{_many(len(found.checked), 'check')} in {seconds(found.seconds)}"
     return f"{', '.join(told)}; {asked}" if told else f"Nothing to report: {asked}."
 
 
 def _many(number: int, word: str) -> str:
-    if number == 1:
-        return f"1 {word}"
-    return f"{number} checks that broke" if word.startswith("check") else f"{number} {word}s"
+    what, blank, rest = word.partition(" ")
+    return f"{number} {what}{'' if number == 1 else 's'}{blank}{rest}"
 
 
 def _data(finding: Diagnosis, consequences: tuple[Diagnosis, ...] = ()) -> dict[str, object]:
@@ -154,7 +154,9 @@ def _junit(found: Examination) -> str:
     for name in found.checked:
         case = ET.SubElement(suite, "testcase", {"classname": known[name].group, "name": f"{name} {known[name].title}"})
         for finding, note in failed.get(name, ()):
-            failure = ET.SubElement(case, "failure", {"message": finding.summary, "type": finding.severity.value})
+            failure = ET.SubElement(
+                case, "failure", {"message": _characters(finding.summary), "type": finding.severity.value}
+            )
             failure.text = _characters("\n".join(filter(None, (note, *finding.evidence, finding.cause, finding.hint))))
     ET.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode")
@@ -162,7 +164,7 @@ def _junit(found: Examination) -> str:
 
 def _characters(text: str) -> str:
     """Leave out what XML cannot hold: a log may contain anything."""
-    return "".join(letter for letter in text if letter in "\t\n" or letter >= " ")
+    return re.sub(r"[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _github(found: Examination) -> str:

@@ -131,7 +131,9 @@ class LiveProgress(Progress):
     def _line(self, text: str) -> None:
         from rich.text import Text
 
-        self._bar.console.print(Text.from_ansi(text), soft_wrap=True)
+        from rmqsetup.show.terminal import inert
+
+        self._bar.console.print(Text.from_ansi(inert(text)), soft_wrap=True)
 
 
 def progress(terminal: Terminal, *, verbose: bool, quiet: bool) -> Progress:

@@ -6,6 +6,7 @@ What the words are belongs to the other modules here.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ WIDEST = 110
 
 _CLEAR = "\r\x1b[K"
 """Begins the line anew, empty."""
+
+_ORDERS = re.compile(r"\x1b(?!\[\d*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 
 _COLOURS = {
     **dict.fromkeys(("ok", "passed", "running", "active", "done", "yes"), "32"),
@@ -73,7 +76,7 @@ class Terminal(NamedTuple):
     def put(self, text: str) -> None:
         """Print data."""
         if text:
-            self.out.write(f"{text}\n")
+            self.out.write(f"{inert(text)}\n")
             self.out.flush()
 
     def say(self, text: str, *, end: str = "\n") -> None:
@@ -83,8 +86,7 @@ class Terminal(NamedTuple):
 
     def tell(self, text: str, *, end: str = "\n") -> None:
         """Print talk that must be heard."""
-        self.err.write(f"{text}{end}")
-        self.err.flush()
+        self._draw(f"{inert(text)}{end}")
 
     def ask(self, question: str) -> bool:
         """Ask a question to be answered with yes or no. Only a yes is one; what was typed too early is no answer."""
@@ -107,7 +109,7 @@ class Terminal(NamedTuple):
             return
         import threading
 
-        self.tell(text, end="")
+        self._draw(text)
         done = threading.Event()
         clock = threading.Thread(target=self._tick, args=(text, done), daemon=True)
         clock.start()
@@ -116,18 +118,24 @@ class Terminal(NamedTuple):
         finally:
             done.set()
             clock.join()
-            self.tell(_CLEAR, end="")
+            self._draw(_CLEAR)
 
     def interject(self, text: str) -> None:
         """Say something that stays, while something is said for a moment."""
         from rmqsetup.show.layout import wrapped
 
-        self.say(f"{_CLEAR if self.live else ''}{wrapped(text, self.width)}")
+        if self.live and not self.quiet:
+            self._draw(_CLEAR)
+        self.say(wrapped(text, self.width))
 
     def _tick(self, text: str, done: Event) -> None:
         begun = time.monotonic()
         while not done.wait(1.0):
-            self.tell(f"{_CLEAR}{text} {time.monotonic() - begun:.0f} s", end="")
+            self._draw(f"{_CLEAR}{text} {time.monotonic() - begun:.0f} s")
+
+    def _draw(self, text: str) -> None:
+        self.err.write(text)
+        self.err.flush()
 
     def end_line(self) -> None:
         """Begin a line of its own after the ^C that a terminal shows."""
@@ -143,6 +151,11 @@ class Terminal(NamedTuple):
         """Return a word in its colour, where there are colours. Only words of outcomes have one."""
         code = _COLOURS.get(word.strip())
         return f"\x1b[{code}m{word}\x1b[0m" if code and (self.colour if talk else self.colours) else word
+
+
+def inert(text: str) -> str:
+    """Return text without what a terminal would act on, but for colours: names and logs of others may hold anything."""
+    return _ORDERS.sub("?", text)
 
 
 def _width() -> int:

@@ -11,6 +11,20 @@ from rmqsetup.steps import Change, Phase
 SHOWN = 3
 """So many paths are named in a preview; the others are like them."""
 
+_LED = """\
+me=$(id -u)
+for path; do
+    on=$path
+    while [ -n "$on" ]; do
+        [ -L "$on" ] && owner=$(stat -c %u -- "$on") && [ "$owner" != 0 ] && [ "$owner" != "$me" ] &&
+            printf '%s\\0' "$path" && break
+        on=${on%/*}
+    done
+done
+"""
+"""Names the paths on the way to which is a link of somebody else's: a user to whom root gives what is in a folder of
+his own may let it lead to /etc meanwhile. Links of root's are meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Right:
@@ -25,7 +39,7 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Paths with the owners, groups and modes they are to have. Links are not followed."""
+    """Paths with the owners, groups and modes they are to have. Links of others than root are not followed."""
 
     rights: tuple[Right, ...]
 
@@ -41,14 +55,14 @@ class Access:
 
     def query(self) -> tuple[Look, ...]:
         """Look at all of them at once."""
-        return (Command(("stat", "-c", "%U\t%G\t%a\t%n", "--", *(right.path for right in self.rights))),)
+        paths = tuple(right.path for right in self.rights)
+        return Command(("stat", "-c", "%U\t%G\t%a\t%n", "--", *paths)), Command(("sh", "-c", _LED, "led", *paths))
 
     def observe(self, answers: tuple[Answer, ...]) -> Access:
-        """Return how they are; what `stat` does not find is not there."""
-        answer = answers[0]
-        lines = answer.stdout.splitlines() if isinstance(answer, Result) else ()
-        rows = [line.split("\t", 3) for line in lines]
-        found = {row[3]: row for row in rows if len(row) == 4}
+        """Return how they are; what `stat` does not find, or others let lead elsewhere, is not there."""
+        shown, led = (answer.stdout if isinstance(answer, Result) else "" for answer in answers)
+        rows = [line.split("\t", 3) for line in shown.splitlines()]
+        found = {row[3]: row for row in rows if len(row) == 4 and row[3] not in led.split("\0")}
         return Access(tuple(_observed(right, found.get(right.path)) for right in self.rights))
 
     def diff(self, observed: Access) -> Change:

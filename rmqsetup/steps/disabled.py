@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from rmqsetup.errors import RmqsetupError
 from rmqsetup.host import Action, Answer, FileState, Look, Read, Result, Write
+from rmqsetup.redaction import redacted
 from rmqsetup.steps import Change, Phase
 from rmqsetup.steps.file import File, sha256
-
-_HUSHED = r"\w*(?:pass|secret|cookie|token|credential)\w*"
-"""What is called so is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class Disabled:
         back = File(self.path, state.content, *own, secret=True, expect=(sha256(new),))
         action: Action = Write(self.path, new, state.mode, state.owner, state.group)
         texts = state.text.split("\n")
-        details = tuple(f"line {n}: {told(texts[n - 1])}" for n, _ in self.lines if n <= len(texts))
+        details = tuple(f"line {n}: {redacted(texts[n - 1].strip())}" for n, _ in self.lines if n <= len(texts))
         many = f"{len(self.lines)} lines" if len(self.lines) > 1 else f"line {self.lines[0][0]}"
         return Change((action,), back, f"comment out {many} of {self.path}", details)
 
@@ -87,11 +84,3 @@ class Disabled:
 def line(number: int, text: str) -> tuple[int, str]:
     """Return a line by its number, from 1, and the digest of its text without what ends it."""
     return number, sha256(text.rstrip("\r\n").encode(errors="surrogateescape"))
-
-
-def told(text: str) -> str:
-    """Return a line without what looks like a password: of a setting, an Erlang term, an address or a flag."""
-    hidden = re.sub(r"(://)[^/@\s]+@", r"\1…@", text.strip())
-    hidden = re.sub(r"(-setcookie\s+)[^\s\"']+", r"\1…", hidden)
-    hidden = re.sub(rf"(?i)(\{{\s*'?{_HUSHED}'?\s*,\s*)[^{{}}]*", r"\1…", hidden)
-    return re.sub(rf"(?i)({_HUSHED}\s*=\s*).+", r"\1…", hidden)

@@ -204,6 +204,8 @@ def test_tls_is_trusted_by_whom_it_says():
     [
         ({"plugin": []}, "did you mean plugins?"),
         ({"nodes": 10}, "1 to 9 nodes"),
+        ({"port": 65536}, "is no port"),
+        ({"port": -1}, "is no port"),
         ({"definitions": "/no/such/file"}, "there is no file"),
         ({"config": {"a b": 1}}, "is no key of rabbitmq.conf"),
         ({"ports": "1-2"}, "is no range of ports"),
