@@ -600,7 +600,9 @@ def shell(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         ("verify --wait soon", "not a valid float"),
         ("undo one two", "rmqsetup undo takes no two"),
         ("install --recipe", "requires an argument"),
-        ("--nothing", "no command"),
+        ("--nothing", "no option --nothing"),
+        ("--yes install", "options come after the command"),
+        ("upgrade", "rmqsetup install --rabbitmq VERSION"),
         ("status --output yaml", "none of text, json"),
     ],
 )

@@ -112,7 +112,9 @@ def purge_question(doomed: Remains) -> str:
 
 def installed_data(report: Report, found: Verification | None) -> object:
     """Return the end of an install as data."""
-    return {**_report(report), "places": dict(_places(report, found)), "verification": plain(found)}
+    its = found.status if found else None  # a plan may know no more than the series
+    pair = {"rabbitmq": its.version, "erlang": its.erlang} if its else {}
+    return {**_report(report), **pair, "places": dict(_places(report, found)), "verification": plain(found)}
 
 
 def unchanged_data(plan: Plan, found: Verification | None) -> object:
