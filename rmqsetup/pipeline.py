@@ -19,7 +19,7 @@ from rmqsetup.errors import BrokerNotReadyError, ConflictError, RmqsetupError, U
 from rmqsetup.facts import Facts
 from rmqsetup.host import Command, Host, text_of
 from rmqsetup.managers import apt_trust
-from rmqsetup.managers.layout import SYSTEM, Layout, of_archive, of_brew
+from rmqsetup.managers.layout import FORMULA, SYSTEM, Layout, of_archive, of_brew
 from rmqsetup.managers.sources import ConfiguredSource, Sources, sources
 from rmqsetup.plan import Plan, undo
 from rmqsetup.prefix import CURRENT, Place, User, candidates
@@ -135,6 +135,15 @@ def uninstalling(*, purge: bool, state: Path = STATE) -> tuple[Plan, tuple[str, 
         steps = (_without_keeping(step) for step in plan.steps)
         plan = replace(plan, steps=tuple(steps))
     return plan, tuple(receipt.id for receipt in chosen)
+
+
+def takes_broker(plan: Plan) -> bool:
+    """Tell whether RabbitMQ itself goes with the plan of an undo, and not only what we did to one that was here."""
+    servers = {SYSTEM.server, FORMULA}
+    return any(
+        isinstance(step, Archive) or (isinstance(step, Packages) and not servers.isdisjoint(step.absent))
+        for step in plan.steps
+    )
 
 
 def layouts(plan: Plan) -> tuple[Layout, ...]:

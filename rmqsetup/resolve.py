@@ -193,6 +193,13 @@ def _rotten(facts: Facts, catalog: Catalog) -> tuple[str, ...]:
 def _from_distribution(case: _Case, *, notice: str = "", reason: str = "") -> Resolution:
     row, request = case.row, case.request
     rabbitmq, erlang = case.shipped.version(SERVER) or row.rabbitmq, case.shipped.erlang
+    if not rabbitmq and case.facts.candidate(SERVER) is None:
+        raise UnsupportedError(
+            f"whether {_title(case)} offers a RabbitMQ of its own is not known: it has no package lists",
+            cause=reason,
+            hint=f"fetch them with {case.told.fetching}, which says what keeps it, then the same command again; "
+            f"or {_instead(case, 'try --source team')}",
+        )
     if not rabbitmq:
         raise UnsupportedError(
             f"{_title(case)} offers no RabbitMQ of its own, as far as its package lists say",

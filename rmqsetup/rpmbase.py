@@ -18,6 +18,9 @@ from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import ConfiguredSource
 from rmqsetup.version import Version
 
+_ANSWERED = (0, 104)
+"""How dnf and zypper end that could look into their lists; 104 is zypper's for nothing found (rpm.md)."""
+
 _PATTERNS = ("rpm", "rabbitmq-server", "erlang*")
 
 
@@ -85,12 +88,15 @@ def _judged(source: ConfiguredSource, its: RepoFiles) -> ConfiguredSource:
 
 
 def offered(host: Host, its: RepoFiles, sources: tuple[ConfiguredSource, ...], *, fetch: bool) -> tuple[Candidate, ...]:
-    """Return the newest version of each package in the repositories that are not for RabbitMQ alone."""
+    """Return the newest version of each package in the repositories that are not for RabbitMQ alone.
+
+    Where the lists could be read and have no RabbitMQ, it stands there without a version.
+    """
     names = (its.layout.server, *its.layout.runtimes)
     own = [(name, source) for source in sources if source.own and source.enabled for name in source.names]
-    offers = its.parse_offers(host.run(its.offers(names, fetch=fetch)).stdout)
-    best: dict[str, Candidate] = {}
-    for offer in offers:
+    answer = host.run(its.offers(names, fetch=fetch))
+    best = {its.layout.server: Candidate(its.layout.server, "")} if answer.exit_code in _ANSWERED else {}
+    for offer in its.parse_offers(answer.stdout):
         source = next((source for name, source in own if fnmatchcase(offer.repository, name)), None)
         older = best.get(offer.name)
         if source and (older is None or Version(older.version) < Version(offer.version)):

@@ -1,4 +1,4 @@
-"""Write the README's table of systems from the catalog."""
+"""Write the tables of systems in the README and in docs/systems.md from the catalog."""
 
 from __future__ import annotations
 
@@ -11,6 +11,33 @@ TRIED = {
     Tested.COMPOSED: "with composed answers",
     Tested.NONE: "not tested",
 }
+
+
+MEANING = {
+    Tested.MACHINE: "On a real machine: installed, verified and uninstalled on a freshly booted one",
+    Tested.LAB: "The same with its real package manager, on machines that are Debian otherwise",
+    Tested.RECORDED: "With answers recorded on such a machine",
+    Tested.COMPOSED: "With its own os-release file, and answers written by hand",
+    Tested.NONE: "Not tested",
+}
+
+
+def short() -> str:
+    """Return a line for each way of testing, with the systems that were tested so."""
+    rows = ["| How it was tested | Systems |", "|---|---|"]
+    for tested, meaning in MEANING.items():
+        names = [row.name for row in load().distributions if row.tested is tested and not row.ended]
+        rows += [f"| {meaning} | {_joined(names)} |"] if names else []
+    return "\n".join((*rows, ""))
+
+
+def _joined(names: list[str]) -> str:
+    """Join names, versions of one system as `Ubuntu 24.04, 22.04`."""
+    systems: dict[str, list[str]] = {}
+    for name in names:
+        system, _, version = name.rpartition(" ") if name[-1].isdigit() else (name, "", "")
+        systems.setdefault(system, []).append(version)
+    return "; ".join(f"{system} {', '.join(versions)}".strip() for system, versions in systems.items())
 
 
 def table() -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -421,6 +423,25 @@ def test_purge_asks_about_the_data_apart(desk):
     assert not desk.host.packages
 
 
+@pytest.mark.parametrize("purge", ["", " --purge"])
+def test_the_data_of_a_broker_that_was_there_before_are_neither_asked_for_nor_offered_to_delete(desk, purge):
+    desk.type("install --source distro --yes")
+    shutil.rmtree(desk.state)  # nobody remembers: as if it had been installed by hand
+    desk.type(f"{INSTALL} --yes")
+    assert desk.type(f"uninstall{purge}", answers="y\n") == 0
+    assert desk.host.packages
+    assert "was here before rmqsetup, and stays" in desk.out
+    assert "/var/lib/rabbitmq" not in desk.err + desk.out
+    assert "userdel" not in desk.out
+
+
+def test_an_undo_names_what_it_takes_back_and_what_stays(desk):
+    desk.type("install --source distro --yes")
+    assert desk.type("undo", answers="y\n") == 0
+    assert re.search(r"This takes back [0-9TZ]+-install\.\nWhat is in /var/lib/rabbitmq .* stays\.", desk.err)
+    assert "rm -r /var/lib/rabbitmq" in desk.out
+
+
 # --- answers to the question -----------------------------------------------------------------------------------------
 
 
@@ -585,7 +606,9 @@ def shell(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         ("verify --wait soon", "not a valid float"),
         ("undo one two", "rmqsetup undo takes no two"),
         ("install --recipe", "requires an argument"),
-        ("--nothing", "no command"),
+        ("--nothing", "no option --nothing"),
+        ("--yes install", "options come after the command"),
+        ("upgrade", "rmqsetup install --rabbitmq VERSION"),
         ("status --output yaml", "none of text, json"),
     ],
 )

@@ -72,6 +72,15 @@ def test_a_plan_has_no_password_of_a_line_that_is_switched_off():
     assert change.inverse.secret
 
 
+def test_a_failure_of_a_service_that_is_to_stop_is_forgotten():
+    show = "LoadState=loaded\nActiveState=failed\nSubState=failed\nUnitFileState=enabled\n"
+    answers = (Result(Command(("systemctl", "show")), 0, show, ""),)
+    stopped, started = (Service("systemd", "rabbitmq-server", enabled=None, running=each) for each in (False, True))
+    argv = [command.argv for command in stopped.diff(stopped.observe(answers)).actions]
+    assert argv == [("systemctl", "reset-failed", "rabbitmq-server")]
+    assert started.diff(started.observe(answers)).words == "start rabbitmq-server"
+
+
 def test_a_service_that_two_findings_restart_is_newer_than_the_files_of_both():
     machine = Plain()
     for name, limit in (("a", "LimitNOFILE=256"), ("b", "TimeoutStartSec=1")):

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from support import table
+from support import short, table
 
 from rmqsetup.cli import reading
 from rmqsetup.cli.options import COMMANDS, command, completed
@@ -73,16 +73,17 @@ def test_every_link_leads_somewhere(document):
         assert not anchor or anchor in anchors(target), f"{document.name} leads to {link}, which has no such heading"
 
 
-def test_the_table_of_systems_is_the_catalogs():
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "made"), [("README.md", short), ("docs/systems.md", table)])
+def test_the_tables_of_systems_are_the_catalogs(name, made):
+    document = ROOT / name
+    text = document.read_text(encoding="utf-8")
     head, rest = text.split(BEGIN, 1)
     comment, old = rest.split("\n", 1)
     tail = old.split(END, 1)[1]
-    new = f"{head}{BEGIN}{comment}\n{table()}{END}{tail}"
+    new = f"{head}{BEGIN}{comment}\n{made()}{END}{tail}"
     if os.environ.get("UPDATE_GOLDEN"):
-        readme.write_text(new, encoding="utf-8")
-    assert readme.read_text(encoding="utf-8") == new, "UPDATE_GOLDEN=1 pytest tests/test_docs.py writes it anew"
+        document.write_text(new, encoding="utf-8")
+    assert document.read_text(encoding="utf-8") == new, "UPDATE_GOLDEN=1 pytest tests/test_docs.py writes it anew"
 
 
 def test_pictures_show_what_the_tool_prints_today():

@@ -38,6 +38,7 @@ class Host:
         ),
         ("Error when reading /var/lib/rabbitmq/.erlang.cookie: eacces", "chown rabbitmq:"),
         ("[error] <0.9.0> Conf file attempted to set unknown variable: heartbaet", "take heartbaet out"),
+        ("[error] <0.9.0>   - Error transforming datatype for: listeners.tcp.default", "give listeners.tcp.default"),
     ],
 )
 def test_a_cause_that_the_log_names_has_its_remedy(line, words):

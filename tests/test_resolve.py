@@ -275,9 +275,18 @@ def test_without_package_lists_a_distribution_is_known_by_its_series_only():
 
 
 def test_a_distribution_of_which_nothing_is_known():
-    with pytest.raises(UnsupportedError, match="offers no RabbitMQ of its own") as caught:
-        found(replace(look("kali-2025.4"), candidates=()))
-    assert "apt-get update" in caught.value.hint
+    kali = look("kali-2025.4")
+    with pytest.raises(UnsupportedError, match="offers no RabbitMQ of its own, as far as its package lists say"):
+        found(replace(kali, candidates=(Candidate(SERVER, "", "", ""),)))
+
+
+@pytest.mark.parametrize(
+    ("machine", "fetching"), [("kali-2025.4", "apt-get update"), ("rocky-9", "dnf makecache"), ("amazon-2023", "dnf")]
+)
+def test_a_machine_without_lists_of_packages_is_not_said_to_have_none(machine, fetching):
+    with pytest.raises(UnsupportedError, match="not known: it has no package lists") as caught:
+        found(replace(look(machine), candidates=()))
+    assert fetching in caught.value.hint
 
 
 def test_somebody_elses_candidate_is_not_the_distributions():

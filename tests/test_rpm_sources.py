@@ -105,6 +105,22 @@ def survey(files: dict):
     return found
 
 
+@pytest.mark.parametrize(("code", "known"), [(0, True), (104, True), (1, False), (6, False)])
+def test_lists_that_have_no_rabbitmq_differ_from_no_lists(code, known):
+    class Answering(ReplayHost):
+        def run(self, command, listener=None):
+            if "repoquery" in command.argv:
+                return Result(command, code, "", "Error: Cache-only enabled but no cache for 'baseos'" if code else "")
+            return super().run(command, listener)
+
+    facts = detect(Answering(MACHINES / "rocky-9"))
+    assert (facts.candidate("rabbitmq-server") is not None) is known
+    with pytest.raises(UnsupportedError) as caught:
+        resolve(facts, Request(source="distro"), load(), never)
+    assert ("as far as its package lists say" in caught.value.message) is known
+    assert ("it has no package lists" in caught.value.message) is not known
+
+
 @pytest.mark.parametrize("packing", [".gz", ".xz", ""])
 def test_a_repository_tells_what_it_offers(packing):
     found = survey(repository(repomd(packing), packing=packing))

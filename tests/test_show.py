@@ -14,6 +14,7 @@ from probing import FAULTS, VERSIONS, RecordedNode, record
 from screens import stored
 
 from rmqsetup.apply import Outcome, Report, Status
+from rmqsetup.catalog import load
 from rmqsetup.detect import detect
 from rmqsetup.errors import FAMILIES, ConflictError, ManagerError, RmqsetupError
 from rmqsetup.host import Command
@@ -23,7 +24,8 @@ from rmqsetup.probes.node import NodeListener, ask
 from rmqsetup.probes.unit import parse_unit
 from rmqsetup.receipt import Entry, Receipt
 from rmqsetup.recipe import Request
-from rmqsetup.show import ending, facts, history, layout, preview, progress, verification
+from rmqsetup.resolution import Resolution
+from rmqsetup.show import ending, facts, history, layout, preview, progress, verification, versions
 from rmqsetup.show import status as status_screen
 from rmqsetup.show.answer import Answer, envelope, exit_code, give, plain, told, veiled
 from rmqsetup.show.terminal import Terminal
@@ -32,10 +34,14 @@ from rmqsetup.steps import Change
 from rmqsetup.steps.file import File
 from rmqsetup.steps.service import Service
 from rmqsetup.verification import Rung, Verdict, Verification
+from rmqsetup.versions import Row, Versions
 
 UNIT = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\n"
 FILE = File("/etc/rabbitmq/conf.d/10-rmqsetup.conf", b"heartbeat = 30\n")
 SERVICE = Service("systemd", "rabbitmq-server")
+
+
+DEBIAN = next(row for row in load().distributions if row.name == "Debian 13")
 
 
 def terminal(**more) -> Terminal:
@@ -193,6 +199,22 @@ def test_the_end_of_an_install_says_where_to_connect(listener, said):
     assert said in text
     assert "the-receipt" in text
     assert ending.installed_data(report, verified(listener))["places"]["receipt"] == "the-receipt"
+
+
+def test_the_versions_of_an_install_are_those_that_run():
+    report = Report(Plan("install", (FILE,), resolution=Resolution(DEBIAN, "distro", "4.0", "27", ())), (), "r")
+    data = ending.installed_data(report, verified())
+    assert (data["rabbitmq"], data["erlang"]) == ("4.0.5", "27.3.4.1")
+    assert ending.installed_data(report, None)["rabbitmq"] == "4.0"
+
+
+@pytest.mark.parametrize("width", [80, 70, 60, 48, 40])
+def test_the_table_of_series_is_never_wrapped(width):
+    row = Row("3.10", "3.10.25", "2022-05-03", "2023-07-31", "2023-12-31", "24.3.4.8", "25.3", ())
+    text = versions.screen(Versions("Debian 13", "amd64", (row,), ()), terminal(width=width))
+    assert max(map(len, text.splitlines()[1:3])) <= max(width, 45)
+    assert "24.3.4.8 to 25.3" in text
+    assert ("2023-07-31" in text, "2023-12-31" in text) == (width >= 60, width >= 70)
 
 
 @pytest.mark.parametrize(("name", "said"), [("debian-13", False), ("debian-13-container-without-init", True)])

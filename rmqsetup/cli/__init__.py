@@ -78,6 +78,8 @@ def _words(argv: tuple[str, ...]) -> Words | int:
     from rmqsetup.cli import reading
     from rmqsetup.cli.options import completed
 
+    if argv[:1] == ("help",):
+        argv = (*argv[1:], "--help")
     argv = completed(argv) or ("--help",)
     words = None if COMPLETION in os.environ else reading.read(argv)
     if words is not None:

@@ -25,6 +25,30 @@ rmqsetup's own.
 """
 
 
+EXAMPLES = {
+    "install": ("--recipe dev", "--rabbitmq 4.2 --plugins rabbitmq_management"),
+    "plan": ("--source distro --explain", "--recipe production --as sh >broker.sh"),
+    "run": ("-- pytest -q", "--rabbitmq 4.2 --nodes 3 -- make test"),
+    "verify": ("--level 3 --wait 120",),
+    "status": ("--watch --interval 10",),
+    "doctor": ("", "explain RMQ-053", "--fix"),
+    "undo": ("", "20261128T122459Z-install"),
+    "cache": ("export rabbitmq.bundle --rabbitmq 4.3",),
+    "stop": ("--all",),
+}
+"""How commands are typed, for their help."""
+
+ELSEWHERE = {
+    "upgrade": "rmqsetup install --rabbitmq VERSION goes to another release",
+    "update": "rmqsetup install --rabbitmq VERSION goes to another release",
+    "remove": "rmqsetup uninstall",
+    "purge": "rmqsetup uninstall --purge",
+    "check": "rmqsetup verify, or rmqsetup doctor",
+    "test": "rmqsetup verify; for tests of your own: rmqsetup run -- COMMAND",
+}
+"""What to type instead of words that other tools have for it."""
+
+
 def read(argv: tuple[str, ...]) -> Words | int:
     """Return what was typed, or the exit code when help or a completion was all. Raises `UsageError`."""
     from typer import BadParameter
@@ -56,8 +80,16 @@ def _parser() -> Callable[..., object]:
     app.callback()(_main())
     for found in COMMANDS:
         own = {"allow_interspersed_args": False} if any(each.rest for each in found.options) else {}
-        app.command(found.name, help=about(found), context_settings={**settings, **own})(_reader(found))
+        app.command(found.name, help=about(found), epilog=_examples(found), context_settings={**settings, **own})(
+            _reader(found)
+        )
     return typer.main.get_command(app)
+
+
+def _examples(found: Command) -> str | None:
+    """Return lines to type, as the end of a help; typer leaves what follows a backspace as it is."""
+    lines = (f"  rmqsetup {found.name} {rest}".rstrip() for rest in EXAMPLES.get(found.name, ()))
+    return "\b\nExamples:\n" + "\n".join(lines) if found.name in EXAMPLES else None
 
 
 def _main() -> Callable[..., None]:
@@ -156,15 +188,19 @@ def _usage(error: Exception, argv: tuple[str, ...]) -> UsageError:
 
     known = tuple(each.name for each in COMMANDS)
     said = next((word for word in argv if not word.startswith("-")), "")
-    if not said:
-        return UsageError("no command was given", hint=f"one of {', '.join(known)}; see: rmqsetup --help")
+    words: Any = error
+    if argv[0].startswith("-"):
+        flag = argv[0].partition("=")[0]
+        known_after = any(flag in option.flags for each in COMMANDS for option in each.options)
+        hint = f"options come after the command: rmqsetup COMMAND {flag}" if known_after else "see: rmqsetup --help"
+        return UsageError(f"rmqsetup has no option {flag}", hint=hint)
     found = command(said)
     if found is None:
+        near = did_you_mean(said, known)
+        every = "" if near else f"one of {', '.join(known)}; "
         return UsageError(
-            f"there is no command {said!r}{did_you_mean(said, known)}",
-            hint=f"one of {', '.join(known)}; see: rmqsetup --help",
+            f"there is no command {said!r}{near}", hint=ELSEWHERE.get(said) or f"{every}see: rmqsetup --help"
         )
-    words: Any = error
     message = re.sub(
         r"^Got unexpected extra argument\S* \((.*)\)$",
         rf"rmqsetup {said} takes no \1",

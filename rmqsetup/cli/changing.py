@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from rmqsetup.show.answer import Answer
 
 
-def agreed(session: Session, seen: Preview) -> None:
-    """Show a preview and ask. Raises what a step cannot do, `StoppedError` when the answer is no."""
+def agreed(session: Session, seen: Preview, *, more: str = "") -> None:
+    """Show a preview, with `more` below it, and ask. Raises what a step cannot do, `StoppedError` when told no."""
     from rmqsetup.show import preview as screen
 
     session.terminal.say(screen.screen(seen, session.terminal, explain=session.words.explain, talk=True))
+    if more:
+        session.terminal.say(f"\n{more}")
     session.terminal.say("")
     for item in seen.changes:
         if item.error:
@@ -41,20 +43,21 @@ def carried_out(session: Session, plan: Plan, undoes: tuple[str, ...] = ()) -> R
 def take_back(session: Session, plan: Plan, names: tuple[str, ...], *, purge: bool = False) -> Answer:
     """Carry out the plan of an undo or uninstall, and say what stays."""
     from rmqsetup.cli.remains import remains
-    from rmqsetup.pipeline import layouts
+    from rmqsetup.pipeline import layouts, takes_broker
     from rmqsetup.plan import preview
     from rmqsetup.show import ending
     from rmqsetup.show.answer import Answer
 
-    places = layouts(plan) or (session.layout,)
+    places, takes = layouts(plan) or (session.layout,), takes_broker(plan)
     with session.terminal.meanwhile("Looking at what is there …"):
         seen = preview(plan, session.host)
-        doomed = remains(session.host, session.state, places) if purge else None
-    agreed(session, seen)
-    if doomed and doomed.directories and not session.agreed(ending.purge_question(doomed)):
+        before = remains(session.host, session.state, places, broker=not takes)
+    purge = purge and takes  # the data of a broker that was here before us are not ours to delete
+    agreed(session, seen, more=ending.foretold(plan, names, before, session.terminal, purge=purge))
+    if purge and before.directories and not session.agreed(ending.purge_question(before)):
         raise StoppedError("stopped, nothing was changed", hint="without --purge the data stay")
     report = carried_out(session, plan, names)
-    left = remains(session.host, session.state, places)
+    left = remains(session.host, session.state, places, broker=not takes)
     return Answer(
         plan.title,
         lambda: ending.taken_back(report, left, session.terminal),

@@ -12,7 +12,11 @@ RECIPES = "recipes"
 """In `offered`: the names of the shipped recipes, which are looked up when they are asked for."""
 
 OUTPUT = Option(
-    "output", ("--output", "-o"), "How to answer: text for people, json for programs.", "FORM", choices=("text", "json")
+    "output",
+    ("--output", "-o"),
+    "How to answer: text for people, json for programs.",
+    "text|json",
+    choices=("text", "json"),
 )
 QUIET = Option("quiet", ("--quiet", "-q"), "Say only what went wrong, and the result.")
 VERBOSE = Option("verbose", ("--verbose", "-v"), "Say everything: each line of the package manager, each step.")
@@ -90,7 +94,7 @@ BELOW = (
         "service",
         ("--service",),
         "What looks after such a broker: none, or the systemd of its user, or on a Mac launchd.",
-        "NAME",
+        "none|systemd|launchd",
         choices=("none", "systemd", "launchd"),
     ),
 )
@@ -176,8 +180,8 @@ COMMANDS: tuple[Command, ...] = (
             Option(
                 "form",
                 ("--as",),
-                "Write the plan down as a script, a Dockerfile, cloud-init user data, or JSON.",
-                "FORM",
+                "Write the plan down as a shell script, a Dockerfile, cloud-init user data, or JSON.",
+                "sh|dockerfile|cloud-init|json",
                 choices=("sh", "dockerfile", "cloud-init", "json"),
             ),
             EXPLAIN,
@@ -274,14 +278,14 @@ COMMANDS: tuple[Command, ...] = (
                 ("--fix",),
                 "Mend what was found: safe for what interrupts nobody and takes nothing away, which is meant where "
                 "nothing is said; all; or one finding by its id. Shown and asked first; undo takes it back.",
-                "WHAT",
+                "safe|all|ID",
                 bare="safe",
             ),
             Option(
                 "form",
                 ("--as",),
                 "Write the findings for a CI: JUnit XML, or annotations of GitHub Actions.",
-                "FORM",
+                "junit|github",
                 choices=("junit", "github"),
             ),
             Option(

@@ -28,6 +28,10 @@ _KNOWN = (
         r"Conf file attempted to set unknown variable: (\S+)",
         "take {0} out of {config}/rabbitmq.conf or conf.d, or enable the plugin it belongs to",
     ),
+    (
+        r"Error transforming datatype for: (\S+)",
+        "give {0} a value that it can have, in {config}/rabbitmq.conf or conf.d",
+    ),
 )
 """Words of RabbitMQ 3.10, 4.0 and 4.3 as they were seen when the fault was made on a machine, and what mends it."""
 

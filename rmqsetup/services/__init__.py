@@ -23,7 +23,7 @@ class ServiceState:
     """A service as its manager tells it. `since` is in seconds since the epoch, 0 when it does not run.
 
     `enabled` is None where the manager knows no such thing; `stale` when the manager has not yet read
-    the service's changed definition.
+    the service's changed definition; `failed` when it remembers that the service died.
     """
 
     known: bool
@@ -31,6 +31,7 @@ class ServiceState:
     enabled: bool | None
     since: float = 0.0
     stale: bool = False
+    failed: bool = False
     words: str = ""
 
 
@@ -54,6 +55,9 @@ class ServiceManager(Protocol):
 
     def stop(self, name: str) -> Command:
         """Stop a service."""
+
+    def forget(self, name: str) -> tuple[Command, ...]:
+        """Forget that the service died, where the manager remembers such a thing."""
 
     def enable(self, name: str) -> tuple[Command, ...]:
         """Start the service at boot from now on."""

@@ -123,6 +123,10 @@ class BrewServices:
         """Stop, and leave it registered."""
         return self._services("stop", "--keep", name)
 
+    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody remembers."""
+        return ()
+
     def enable(self, name: str) -> tuple[Command, ...]:
         """Register it for every login, which starts it as well; one that was started by hand or died is ended first."""
         return (self._services("stop", name), self._services("start", name))
@@ -186,6 +190,10 @@ class Detached:
         """Ask the node to end, and wait for it."""
         argv = (f"{self.prefix}/opt/rabbitmq/sbin/rabbitmqctl", "shutdown")
         return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
+
+    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody remembers."""
+        return ()
 
     def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
         """Do nothing: nobody starts services here."""

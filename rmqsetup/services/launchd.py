@@ -144,6 +144,10 @@ class Launchd:
         """Take the job from launchd, which ends the node in order, and wait for that."""
         return _script(f'{_OUT}! launchctl print "$domain/$label" >/dev/null 2>&1', name)
 
+    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody remembers."""
+        return ()
+
     def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
         """Do nothing: its file says so."""
         return ()

@@ -69,6 +69,10 @@ class Unmanaged:
         """Ask the node to end, and wait for it."""
         return Command(("sh", "-c", "pids=\n" + _STOP), timeout=120)
 
+    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody remembers."""
+        return ()
+
     def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
         """Do nothing: nobody starts services here."""
         return ()

@@ -49,6 +49,10 @@ class Scripted:
         """Ask the node to end, wait for it, and let epmd go where nobody else needs it."""
         return Command(("sh", "-c", _STOP, "sh", name), timeout=120)
 
+    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody remembers."""
+        return ()
+
     def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
         """Do nothing: nobody starts services here."""
         return ()

@@ -34,6 +34,7 @@ class Systemd:
             enabled=found.get("UnitFileState", "") in ("enabled", "enabled-runtime", "static", "alias"),
             since=seconds(found.get("ExecMainStartTimestamp", "")),
             stale=found.get("NeedDaemonReload") == "yes",
+            failed=active == "failed",
             words=" ".join(filter(None, (found.get("LoadState"), active, found.get("SubState")))),
         )
 
@@ -52,6 +53,10 @@ class Systemd:
     def stop(self, name: str) -> Command:
         """Stop, with the node's own orderly shutdown."""
         return Command(("systemctl", "stop", name), timeout=120)
+
+    def forget(self, name: str) -> tuple[Command, ...]:
+        """Take it off the list of failed units, where it would stay when its package is gone."""
+        return (Command(("systemctl", "reset-failed", name)),)
 
     def enable(self, name: str) -> tuple[Command, ...]:
         """Enable at boot."""

@@ -38,6 +38,10 @@ class UserSystemd(Systemd):
         """Stop."""
         return _own(super().stop(name))
 
+    def forget(self, name: str) -> tuple[Command, ...]:
+        """Take it off the list of the user's failed units."""
+        return tuple(map(_own, super().forget(name)))
+
     def enable(self, name: str) -> tuple[Command, ...]:
         """Start when the user's manager starts: at login, or at boot for a user who lingers."""
         return tuple(map(_own, super().enable(name)))

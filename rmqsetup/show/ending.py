@@ -28,11 +28,15 @@ class Directory(NamedTuple):
 
 
 class Remains(NamedTuple):
-    """What stays on a machine after an uninstall; empty where there is none."""
+    """What stays on a machine after an uninstall; empty where there is none.
+
+    `broker` is RabbitMQ itself that was there before us: its directories and its user are no leftovers, and not named.
+    """
 
     directories: tuple[Directory, ...] = ()
     user: str = ""
     receipts: str = ""
+    broker: bool = False
 
 
 def installed(report: Report, found: Verification | None, terminal: Terminal) -> str:
@@ -52,16 +56,28 @@ def unchanged(plan: Plan, found: Verification | None, terminal: Terminal) -> str
     return wrapped(f"Nothing to do: {_pair(plan, found)} is as wished{f', {seen}' if seen else ''}.", terminal.width)
 
 
+def foretold(plan: Plan, names: tuple[str, ...], before: Remains, terminal: Terminal, *, purge: bool) -> str:
+    """Return what to know before an undo or uninstall: which runs it takes back, and that data stay."""
+    lines = [] if plan.title == "uninstall" else [f"This takes back {' and '.join(names)}."]
+    if before.directories and not purge:
+        lines.append(f"What is in {' and '.join(each.path for each in before.directories)} stays.")
+    return "\n".join(wrapped(line, terminal.width) for line in lines)
+
+
 def taken_back(report: Report, left: Remains, terminal: Terminal) -> str:
     """Return the end of an undo or uninstall: what stays, and how to delete it."""
     if report.error:
         return ""
-    done = "Everything rmqsetup did is taken back." if report.plan.title == "uninstall" else "Taken back."
+    everything = report.plan.title == "uninstall"
+    done = "Everything rmqsetup did is taken back." if everything else "Taken back."
     lines = [done if report.changed else "Nothing was left to take back."]
     if terminal.quiet:
         return lines[0]
-    if report.plan.title != "uninstall":
-        return "\n".join([*lines, f"  receipt  {report.receipt}"] if report.receipt else lines)
+    if not everything:
+        lines += [f"  receipt  {report.receipt}"] if report.receipt else []
+        left = left._replace(receipts="")  # they say what there is to take back still
+    elif left.broker:
+        lines.append("RabbitMQ was here before rmqsetup, and stays with its data.")
     rows = [(each.path, size(each.size)) for each in left.directories]
     rows += [("user", left.user)] if left.user else []
     rows += [(left.receipts, "the receipts of what was done here")] if left.receipts else []
@@ -96,7 +112,9 @@ def purge_question(doomed: Remains) -> str:
 
 def installed_data(report: Report, found: Verification | None) -> object:
     """Return the end of an install as data."""
-    return {**_report(report), "places": dict(_places(report, found)), "verification": plain(found)}
+    its = found.status if found else None  # a plan may know no more than the series
+    pair = {"rabbitmq": its.version, "erlang": its.erlang} if its else {}
+    return {**_report(report), **pair, "places": dict(_places(report, found)), "verification": plain(found)}
 
 
 def unchanged_data(plan: Plan, found: Verification | None) -> object:

@@ -27,6 +27,9 @@ _GROUPS = (
 """Titles of the phases, in the order in which they are carried out."""
 
 
+UNKNOWN = "what comes along is known when the package lists are fetched anew, which install does first"
+"""What is said of packages where the lists that are here do not tell what would be installed."""
+
 NEXT = "Nothing was changed. rmqsetup install with the same options does this."
 """What follows on the preview of a plan that was only asked for."""
 
@@ -97,7 +100,7 @@ def _item(item: Item, terminal: Terminal, *, talk: bool) -> str:
 
     change = item.change
     lines = [wrapped(change.words or item.step.key, terminal.width, first="  ", rest="      ")]
-    lines += [told(detail) for detail in _together(change.details or _wanted(item))]
+    lines += [told(detail) for detail in _together(change.details) or _wanted(item)]
     if change.conflict:
         lines.append(told(f"{terminal.paint('warning', talk=talk)}: {change.conflict}"))
     if change.warning:
@@ -110,10 +113,11 @@ def _item(item: Item, terminal: Terminal, *, talk: bool) -> str:
 
 
 def _wanted(item: Item) -> tuple[str, ...]:
-    """Return the packages that are wished for, where the manager's indices are too old to tell more."""
+    """Return the packages that are wished for, where the manager's indices are too old to tell more, and say so."""
     step = item.step
-    named = step.want if isinstance(step, Packages) and item.change.then is not None else ()
-    return tuple(str(package) for package in named if package.version)
+    if not isinstance(step, Packages) or item.change.then is None:
+        return ()
+    return (*(str(package) for package in step.want if package.version), UNKNOWN)
 
 
 def _together(details: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,19 +10,31 @@ if TYPE_CHECKING:
     from rmqsetup.show.terminal import Terminal
     from rmqsetup.versions import Offer, Row, Versions
 
-_HEAD = ("", "series", "newest", "Erlang", "community until", "commercial until")
+_HEAD = ("", "series", "newest", "Erlang", "community", "commercial")
 _SHOWN = 6
 
 
 def screen(found: Versions, terminal: Terminal, *, explain: bool = False) -> str:
     """Return the tables as text; `*` marks what an install would take."""
     rows = tuple(_row(row, found) for row in found.series)
-    parts = ["RabbitMQ's series", columns((_HEAD, *rows)), f"What is offered to {found.distribution}"]
+    parts = [
+        "RabbitMQ's series, and until when they are supported",
+        _table((_HEAD, *rows), terminal.width),
+        f"What is offered to {found.distribution}",
+    ]
     parts.append("\n".join(_offer(offer, found, terminal) for offer in found.offers) or "  nothing")
     parts.append(_choice(found, terminal))
     if explain and found.reasons:
         parts.append("\n".join(wrapped(f"because {reason}", terminal.width, rest="  ") for reason in found.reasons))
     return "\n\n".join(("\n".join(parts[:2]), "\n".join(parts[2:4]), *filter(None, parts[4:])))
+
+
+def _table(rows: tuple[tuple[str, ...], ...], width: int) -> str:
+    """Return the table of series; where that is too narrow, without its last columns."""
+    text = columns(rows)
+    if len(rows[0]) > 3 and any(len(line) > width for line in text.splitlines()):
+        return _table(tuple(row[:-1] for row in rows), width)
+    return text
 
 
 def _row(row: Row, found: Versions) -> tuple[str, ...]:

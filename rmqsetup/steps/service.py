@@ -17,7 +17,7 @@ class Service:
     `newer_than` are files: a service that started before one of them was written is restarted. State,
     not events: it does not matter who wrote them, or in which run. With `if_known` nothing is wished of a
     service that its manager does not know: an undo takes the package away first, and its service with it.
-    `known`, `since` (seconds since the epoch), `stale` and `outdated` are observed only. `prefix` is where a
+    `known`, `since` (seconds since the epoch), `stale`, `failed` and `outdated` are observed only. `prefix` is where a
     service manager that is not the system's lives.
     """
 
@@ -30,6 +30,7 @@ class Service:
     known: bool = True
     since: float = 0.0
     stale: bool = False
+    failed: bool = False
     outdated: str = ""
     prefix: str = ""
 
@@ -59,6 +60,7 @@ class Service:
             known=state.known,
             since=state.since,
             stale=state.stale,
+            failed=state.failed,
             outdated=newer[0] if newer and state.running else "",
         )
 
@@ -76,6 +78,9 @@ class Service:
         if turn:
             actions += self._turning(turn)
             words.append(turn)
+        if self.running is False and observed.failed:
+            actions += manager.forget(self.name)
+            words.append("forget the failure of")
         if self.enabled is False and (observed.enabled or not observed.known):  # a package will enable its service
             actions += manager.disable(self.name)
             words.append("disable")
