@@ -252,9 +252,14 @@ def _mappings(scene: Scene) -> tuple[Entry, ...]:
 def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
     if not scene.settings or not scene.server:
         return ()
-    folders = (f"{scene.server}/plugins/{name}/priv/schema" for name in scene.names(f"{scene.server}/plugins"))
-    paths = [f"{folder}/{name}" for folder in folders for name in scene.names(folder) if name.endswith(".schema")]
-    found = tuple(mapping for path in paths for mapping in schema.parse(scene.text(path)))
+    files = {
+        (plugin.partition("-")[0], *name.rsplit(".", 1)): f"{scene.server}/plugins/{plugin}/priv/schema/{name}"
+        for plugin in scene.names(f"{scene.server}/plugins")
+        for name in scene.names(f"{scene.server}/plugins/{plugin}/priv/schema")
+    }
+    partials = {key[:2]: scene.text(path) for key, path in files.items() if key[2:] == ("partial",)}
+    texts = (scene.text(path) for key, path in files.items() if key[2:] == ("schema",))
+    found = tuple(mapping for text in texts for mapping in schema.parse(text, partials))
     return found if any(mapping.key == "heartbeat" for mapping in found) else ()
 
 
