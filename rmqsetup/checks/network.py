@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags
 from rmqsetup.checks.cures import LOCAL, Directive, disabled, without
+from rmqsetup.checks.machine import leads_to
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.launch import wanted_ports
@@ -45,6 +46,23 @@ def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
                 hint=f"end {who}, or let it listen elsewhere; then: systemctl restart epmd.socket rabbitmq-server",
             )
             return
+    if scene.unit is not None and not scene.is_well and not scene.opens("127.0.0.1", port):
+        yield from _elsewhere(scene, port)
+
+
+def _elsewhere(scene: Scene, port: int) -> Iterator[Diagnosis]:
+    """Epmd listens, and not where the name of the node leads: the node asks it there before it starts."""
+    name = scene.address.name.partition("@")[2]
+    address = next((each for each in leads_to(scene, name) or () if ":" not in each), "")
+    if address and scene.has_address(address) and "refused" in scene.opens(address, port):
+        yield error(
+            "RMQ-040",
+            f"epmd does not listen on {address}, to which the node's name leads",
+            evidence=(f"getent ahosts {name}: {address}", f"127.0.0.1:{port} answers, {address}:{port} refuses"),
+            cause="it was given the loopback alone (epmd.socket, ERL_EPMD_ADDRESS), and no node registers",
+            hint=f"let {name} lead to 127.0.0.1 in /etc/hosts, or epmd listen on every address "
+            "(systemctl edit epmd.socket)",
+        )
 
 
 def loopback(scene: Scene) -> Iterator[Diagnosis]:
