@@ -17,6 +17,8 @@ from rmqsetup.probes.wire import UnreachableError
 ENV = "/etc/rabbitmq/rabbitmq-env.conf"
 DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/limits.conf"
 MORE = "systemctl show -p User"
+SOCKET = "   9: 00000000:6448 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 777 1 x 100 0 0 10 0\n"
+"""Somebody who listens on port 25672."""
 
 
 def found(machine, wires=None):
@@ -44,6 +46,20 @@ def test_a_service_that_was_stopped_does_not_fail_for_what_was_set_on_this_machi
     machine.put(DROP_IN, "[Service]\nExecStartPre=/bin/true\n")
     machine.change(MORE, "DropInPaths=", f"DropInPaths={DROP_IN}")
     assert ids(found(machine, wires)) == [("RMQ-002", Severity.ERROR)]
+
+
+@pytest.mark.parametrize(("enabled", "severity"), [("enabled", Severity.ERROR), ("disabled", Severity.INFO)])
+def test_a_node_that_was_started_by_hand_is_a_fault_where_the_service_is_switched_on(enabled, severity):
+    machine = Plain()
+    machine.put("/proc/net/tcp", SOCKET)
+    machine.say("find /proc", "/proc/4711/fd/3\n")
+    machine.put("/proc/4711/comm", "beam.smp\n")
+    machine.put("/proc/4711/cgroup", "0::/user.slice/session-1.scope\n")
+    machine.change(UNIT, "ActiveState=active", "ActiveState=inactive")
+    machine.change(UNIT, "SubState=running", "SubState=dead")
+    machine.change(UNIT, "UnitFileState=enabled", f"UnitFileState={enabled}")
+    told = [each for each in ids(found(machine)) if each[0] in ("RMQ-044", "RMQ-004")]
+    assert told == [("RMQ-044", severity)]
 
 
 def test_a_node_that_talks_tls_with_others_is_not_taken_for_a_silent_one():
@@ -104,3 +120,9 @@ def test_a_long_name_has_the_domain_that_the_resolver_gives():
     machine.say("hostname -f", "broker.example.org\n")
     machine.put(ENV, "RABBITMQ_USE_LONGNAME=true\n")
     assert find_address(machine).name == "rabbit@broker.example.org"
+
+
+def test_of_two_releases_the_higher_number_is_the_installed_one():
+    machine = Plain()
+    machine.folders["/usr/lib/rabbitmq/lib"] = ["rabbitmq_server-4.0.10", "rabbitmq_server-4.0.9"]
+    assert scene(machine).version == "4.0.10"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, info
 from rmqsetup.checks.cures import LOCAL, Directive, disabled, without
 from rmqsetup.checks.machine import leads_to
 from rmqsetup.checks.scene import Scene
@@ -13,6 +13,7 @@ from rmqsetup.checks.settings import Setting
 from rmqsetup.launch import wanted_ports
 from rmqsetup.probes import ports
 from rmqsetup.probes.ports import Taken
+from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
@@ -223,7 +224,8 @@ def stray(scene: Scene) -> Iterator[Diagnosis]:
         number = who.rpartition("process ")[2].rstrip(")")
         group = scene.text(f"/proc/{number}/cgroup")
         if group and f"{scene.layout.service}.service" not in group:
-            yield error(
+            is_meant = unit.enabled == "disabled" and unit.phase is Phase.STOPPED
+            yield (info if is_meant else error)(
                 "RMQ-044",
                 f"a node {scene.address.name} runs already, outside its service: {who}",
                 evidence=(f"epmd has it at port {port}; {who} is in {group.strip().splitlines()[-1]}",),

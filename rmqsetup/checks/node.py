@@ -62,7 +62,7 @@ def answers(scene: Scene) -> Iterator[Diagnosis]:
     if status.state is NodeState.STOPPED:
         yield error(
             NODE_SILENT,
-            "RabbitMQ is stopped in its node: the service is active, and no broker runs in it",
+            "RabbitMQ is stopped in its node: Erlang runs, and no broker in it",
             evidence=(f"{status.name}: rabbit:is_running() says false",),
             cause="somebody stopped the application (rabbitmqctl stop_app), or it ended by itself",
             hint="rabbitmqctl start_app",

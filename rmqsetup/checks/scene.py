@@ -29,6 +29,7 @@ from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps import Step
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
+from rmqsetup.version import Version
 
 Seen = TypeVar("Seen")
 
@@ -150,7 +151,7 @@ class Scene:
             folder = f"{self.layout.prefix}/opt/{self.layout.server}"
             return folder if self.names(f"{folder}/plugins") else ""
         found = [name for name in self.names(SERVER) if name.startswith("rabbitmq_server-")]
-        return f"{SERVER}/{found[-1]}" if found else ""
+        return f"{SERVER}/{max(found, key=Version)}" if found else ""
 
     @once
     def version(self) -> str:
