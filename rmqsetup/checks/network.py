@@ -32,7 +32,10 @@ _RANGED = "connections are given ports of net.ipv4.ip_local_port_range, unless i
 
 
 def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
-    """epmd, with which every node registers, has its port, and not something else."""
+    """epmd, with which every node registers, has its port, and not something else; it listens where the name leads.
+
+    One that listens on the loopback alone is not reached under a name that leads to another address.
+    """
     if not scene.installed:
         return
     port = scene.address.epmd_port

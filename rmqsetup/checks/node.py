@@ -265,14 +265,16 @@ def traced(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def feature_flags(scene: Scene) -> Iterator[Diagnosis]:
-    """Every stable feature flag is on: the next series refuses to start without them."""
+    """Every stable feature flag is on: the next series refuses to start without them.
+
+    Those of a plugin that was enabled on a node with data are off too, and worth a remark.
+    """
     if not scene.runs:
         return
     listed = _flags(scene.ask("rabbit_feature_flags", "list", Atom("disabled")))
     off = {name: owner for name, stability, owner in listed if stability == "stable"}
     is_core = any(owner in ("rabbit", "") for owner in off.values())
     if off:
-        # Those of a plugin that is enabled on a node with data are off, which is no fault of anybody's.
         yield (warning if is_core else info)(
             "RMQ-086",
             f"stable feature flags are off: {', '.join(list(off)[:3])}{' …' if len(off) > 3 else ''}",
