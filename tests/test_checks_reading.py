@@ -131,7 +131,7 @@ PARTIAL = """
 
 
 def test_what_schemas_of_4_3_share_and_call_by_two_names_is_known():
-    entries = schema.parse(SHARED, {("rabbit", "tls"): PARTIAL})
+    entries = schema.parse(SHARED, (schema.Partial("rabbit", "tls", PARTIAL),))
     known = {entry.key: entry for entry in entries}
     shared = ("web.ssl", "web.ssl.certfile", "web.ssl.versions.$version", "web.ssl.level", "web.ssl.strict")
     assert set(known) == {*shared, "max_channels", "channel_max", "shovel.mode", "share"}

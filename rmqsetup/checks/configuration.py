@@ -252,14 +252,18 @@ def _mappings(scene: Scene) -> tuple[Entry, ...]:
 def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
     if not scene.settings or not scene.server:
         return ()
-    files = {
-        (plugin.partition("-")[0], *name.rsplit(".", 1)): f"{scene.server}/plugins/{plugin}/priv/schema/{name}"
+    files = [
+        (plugin.partition("-")[0], name, scene.text(f"{scene.server}/plugins/{plugin}/priv/schema/{name}"))
         for plugin in scene.names(f"{scene.server}/plugins")
         for name in scene.names(f"{scene.server}/plugins/{plugin}/priv/schema")
-    }
-    partials = {key[:2]: scene.text(path) for key, path in files.items() if key[2:] == ("partial",)}
-    texts = (scene.text(path) for key, path in files.items() if key[2:] == ("schema",))
-    found = tuple(mapping for text in texts for mapping in schema.parse(text, partials))
+    ]
+    shared = tuple(
+        schema.Partial(application, name.removesuffix(".partial"), text)
+        for application, name, text in files
+        if name.endswith(".partial")
+    )
+    texts = (text for _, name, text in files if name.endswith(".schema"))
+    found = tuple(mapping for text in texts for mapping in schema.parse(text, shared))
     return found if any(mapping.key == "heartbeat" for mapping in found) else ()
 
 

@@ -6,7 +6,7 @@ Judging a machine's settings by them belongs to `configuration`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -73,20 +73,30 @@ class Entry:
         return " or ".join(expected)
 
 
-def parse(text: str, partials: Mapping[tuple[str, ...], str] | None = None) -> tuple[Entry, ...]:
-    """Read the mappings of a schema, with those that it includes from `partials`, by application and name."""
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What RabbitMQ 4.3 and later share among schemas: a text of an application, under a name."""
+
+    application: str
+    name: str
+    text: str
+
+
+def parse(text: str, partials: tuple[Partial, ...] = ()) -> tuple[Entry, ...]:
+    """Read the mappings of a schema, with those that it includes from `partials`."""
     plain = re.sub(r"^\s*%.*$", "", text, flags=re.MULTILINE)
-    included = (_include(partials or {}, found) for found in _INCLUDED.finditer(plain))
+    included = (_include(partials, found) for found in _INCLUDED.finditer(plain))
     return (*_own(text), *(entry for entries in included for entry in entries))
 
 
-def _include(partials: Mapping[tuple[str, ...], str], found: re.Match[str]) -> Iterator[Entry]:
-    """Yield what RabbitMQ 4.3 and later share among schemas, under the prefix that a schema gives it."""
+def _include(partials: tuple[Partial, ...], found: re.Match[str]) -> Iterator[Entry]:
+    """Yield what a schema includes, under the prefix that it gives it."""
     options = dict(_OPTION.findall(found[3]))
     prefix, without = options.get("prefix", "").strip('"'), re.findall(r'"([^"]+)"', options.get("exclude", ""))
     if "disable_with" in options:
         yield Entry(prefix, f"{{enum, [{options['disable_with']}]}}")
-    for entry in _own(partials.get((found[1], found[2]), "")):
+    text = next((each.text for each in partials if (each.application, each.name) == found.groups()[:2]), "")
+    for entry in _own(text):
         if entry.key not in without:
             yield Entry(f"{prefix}.{entry.key}", entry.datatype, entry.deprecated)
 
