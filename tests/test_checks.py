@@ -176,7 +176,7 @@ def spoil_unit(check):
 def spoil_drop_in(check):
     def spoil(machine, wires):
         if check in ("RMQ-137", "RMQ-138"):
-            down(machine, wires)
+            (failing if check == "RMQ-137" else down)(machine, wires)
         machine.put(DROP_IN, CHANGED[check])
         machine.change(MORE, "DropInPaths=", f"DropInPaths={DROP_IN}")
 
@@ -319,7 +319,7 @@ SPOILT = {
     **{check: spoil_unit(check) for check in UNIT_LIMITS},
     **{check: spoil_drop_in(check) for check in CHANGED},
     "RMQ-130": lambda machine, _: machine.say("stat -L", f"directory\t{CONF}\n"),
-    "RMQ-139": lambda machine, wires: (down(machine, wires), machine.put(ENV, "ulimit -v 1000\n")),
+    "RMQ-139": lambda machine, wires: (failing(machine, wires), machine.put(ENV, "ulimit -v 1000\n")),
     "RMQ-144": no_variable,
     "RMQ-145": homeless,
     "RMQ-147": intercepted,

@@ -93,7 +93,13 @@ def mappings():
         ("log.console", "maybe", "one of true, false"),
         ("disk_free_limit.absolute", "2GB", ""),
         ("vm_memory_high_watermark.relative", "0.4", ""),
-        ("vm_memory_high_watermark.relative", "most", "a number"),
+        ("vm_memory_high_watermark.relative", "most", "a number with a decimal point"),
+        ("vm_memory_high_watermark.relative", "1", "a number with a decimal point"),
+        ("heartbeat", "+5", ""),
+        ("listeners.tcp.1", "[::1]:5672", "a whole number or an address, and a port behind a colon"),
+        ("listeners.tcp.1", "::1:5672", ""),
+        ("disk_free_limit.absolute", "5 GB", "a size, such as 2GB"),
+        ("disk_free_limit.absolute", "5GiB", ""),
         ("cluster_partition_handling", "autoheal", ""),
         ("ssl_options.verify", "yes", "one of verify_peer, verify_none"),
         ("management.tcp.port", "x", "a whole number"),
@@ -103,6 +109,48 @@ def mappings():
 def test_a_value_is_judged_by_the_schema_of_the_release(mappings, key, value, refused):
     its = next(mapping for mapping in mappings if mapping.admits(key))
     assert its.refuses(value) == refused
+
+
+SHARED = """
+%% {include_partial, {rabbit, "no"}, [{prefix, "no"}]}.
+{include_partial, {rabbit, "tls"},
+    [{prefix, "web.ssl"},
+     {app_prefix, "web.ssl_config"},
+     {disable_with, none},
+     {exclude, ["depth"]}]}.
+{mapping, "max_channels", "rabbit.channel_max",
+  [{datatype, {integer, positive}}, {alias, "channel_max"}]}.
+{mapping, "shovel.mode", "shovel.mode", [
+     [{datatype, {enum, [a, b]}}]
+]}.
+{mapping, "share", "rabbit.share", [{datatype, {float, [{gt, 0}, {lt, 1}]}}]}.
+"""
+PARTIAL = """
+{mapping, "certfile", "certfile", [{datatype, string}]}.
+{mapping, "depth", "depth", [{datatype, byte}]}.
+{mapping, "versions.$version", "versions", [{datatype, atom}]}.
+{mapping, "level", "level", [{datatype, byte}]}.
+{mapping, "strict", "strict", [{datatype, boolean}]}.
+"""
+
+
+def test_what_schemas_of_4_3_share_and_call_by_two_names_is_known():
+    entries = schema.parse(SHARED, (schema.Partial("rabbit", "tls", PARTIAL),))
+    known = {entry.key: entry for entry in entries}
+    shared = ("web.ssl", "web.ssl.certfile", "web.ssl.versions.$version", "web.ssl.level", "web.ssl.strict")
+    assert set(known) == {*shared, "max_channels", "channel_max", "shovel.mode", "share"}
+    judged = (
+        ("web.ssl", "off", "one of none"),
+        ("web.ssl.level", "256", "from 0 to 255"),
+        ("web.ssl.level", "x", "a whole number"),
+        ("web.ssl.strict", "yes", "true or false"),
+        ("channel_max", "0", "1 or more"),
+        ("channel_max", "1", ""),
+        ("shovel.mode", "c", ""),
+        ("share", "1.5", "from 0 to 1"),
+        ("share", "0.5", ""),
+    )
+    assert [(key, value, known[key].refuses(value)) for key, value, _ in judged] == list(judged)
 
 
 def test_a_key_that_is_none_has_a_neighbour(mappings):

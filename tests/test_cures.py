@@ -158,6 +158,8 @@ def test_a_unit_is_read_anew_only_where_its_files_changed():
     torn = (Result(Command(("systemctl",)), 0, "LoadState=bad-setting\n"),)
     back = step.diff(step.observe(torn)).inverse
     assert back.diff(back.observe(torn)).empty, "what is taken back may be what systemd makes no sense of"
+    older = (Result(Command(("systemctl",)), 0, "LoadState=bad-setting\nNeedDaemonReload=yes\n"),)
+    assert back.diff(back.observe(older)).empty, "systemd 252 wants to read such a unit for ever"
 
 
 def test_a_unit_that_came_to_stand_before_the_packages_is_read():

@@ -252,9 +252,18 @@ def _mappings(scene: Scene) -> tuple[Entry, ...]:
 def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
     if not scene.settings or not scene.server:
         return ()
-    folders = (f"{scene.server}/plugins/{name}/priv/schema" for name in scene.names(f"{scene.server}/plugins"))
-    paths = [f"{folder}/{name}" for folder in folders for name in scene.names(folder) if name.endswith(".schema")]
-    found = tuple(mapping for path in paths for mapping in schema.parse(scene.text(path)))
+    files = [
+        (plugin.partition("-")[0], name, scene.text(f"{scene.server}/plugins/{plugin}/priv/schema/{name}"))
+        for plugin in scene.names(f"{scene.server}/plugins")
+        for name in scene.names(f"{scene.server}/plugins/{plugin}/priv/schema")
+    ]
+    shared = tuple(
+        schema.Partial(application, name.removesuffix(".partial"), text)
+        for application, name, text in files
+        if name.endswith(".partial")
+    )
+    texts = (text for _, name, text in files if name.endswith(".schema"))
+    found = tuple(mapping for text in texts for mapping in schema.parse(text, shared))
     return found if any(mapping.key == "heartbeat" for mapping in found) else ()
 
 

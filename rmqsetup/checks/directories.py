@@ -14,7 +14,6 @@ from rmqsetup.checks.scene import Scene
 from rmqsetup.host import Kind
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.epmd import Registered
-from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps import Step
 from rmqsetup.steps.access import Access, Right
@@ -195,7 +194,8 @@ def torn(scene: Scene) -> Iterator[Diagnosis]:
     schema = scene.file(f"{home}/schema.DAT")
     content = schema.content if schema else None
     tables = [name for name in scene.names(home) if name.endswith(".DCD")]
-    emptied = content is not None and _fails(scene) and int.from_bytes(content[32:36], "big") < len(tables)
+    # A boot that failed has "repaired" what was torn into a table that lacks most of it.
+    emptied = content is not None and scene.fails and int.from_bytes(content[32:36], "big") < len(tables)
     if content is not None and (emptied or not _is_dets(content)):
         yield _damaged(scene, "the table of metadata (schema.DAT)", f"{home}/schema.DAT: {len(content)} bytes")
     for name in ("cluster_nodes.config", "nodes_running_at_shutdown", "rabbit_serial"):
@@ -237,11 +237,6 @@ def _made(scene: Scene, folder: str, mode: int) -> tuple[Step, ...]:
 def _of(nodes: list[str], name: str) -> bool:
     """Tell whether a name in the folder of data is the data of one of some nodes, or its list of feature flags."""
     return name in nodes or name.removesuffix("-feature_flags") in nodes
-
-
-def _fails(scene: Scene) -> bool:
-    """Tell whether a boot has failed: what was torn, dets has then "repaired" into a table that lacks most of it."""
-    return scene.unit is not None and scene.unit.phase is Phase.FAILING
 
 
 def _is_dets(content: bytes) -> bool:

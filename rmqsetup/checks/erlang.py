@@ -77,8 +77,8 @@ def present(scene: Scene) -> Iterator[Diagnosis]:
         program, gone = broken
         yield error(
             "RMQ-065",
-            f"the service finds {program} first, which leads to {gone}: nothing is there",
-            evidence=(f"{program} names {gone}", f"{gone}: no such file"),
+            f"the service finds {program} first, which leads to {gone}: no Erlang is there",
+            evidence=(f"{program} names {gone}", f"{gone}: not there, or without its lib"),
             cause="an Erlang that somebody had put there was removed, and its start script was left",
             hint=f"move {program} out of the way" if program != PACKAGED else scene.reinstall(scene.layout.erlang),
             fix=(aside(scene, program), *scene.started) if program != PACKAGED else (),

@@ -37,7 +37,7 @@ def name_known(scene: Scene) -> Iterator[Diagnosis]:
     own = scene.text("/proc/sys/kernel/hostname").strip()
     if not scene.installed or not part or part.partition(".")[0] == own.partition(".")[0]:
         return
-    if _addresses(scene, part) != ():
+    if leads_to(scene, part) != ():
         return
     yield error(
         "RMQ-030",
@@ -57,7 +57,7 @@ def name_ours(scene: Scene) -> Iterator[Diagnosis]:
     does not start.
     """
     part = scene.address.name.partition("@")[2]
-    found = _addresses(scene, part) if scene.installed else None
+    found = leads_to(scene, part) if scene.installed else None
     if found and scene.is_well and all(":" in address for address in found):
         return  # nodes look each other up in IPv4, and one that does not find itself there takes the loopback
     if not found or any(scene.has_address(address) for address in found):
@@ -234,7 +234,7 @@ def guarded(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
-def _addresses(scene: Scene, name: str) -> tuple[str, ...] | None:
+def leads_to(scene: Scene, name: str) -> tuple[str, ...] | None:
     """Return the addresses of a name; None where this machine has nothing to ask with."""
     answer = scene.run("getent", "ahosts", name, timeout=4.0)
     if answer.exit_code == NOT_FOUND:

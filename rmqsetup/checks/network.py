@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags
+from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, info
 from rmqsetup.checks.cures import LOCAL, Directive, disabled, without
+from rmqsetup.checks.machine import leads_to
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.launch import wanted_ports
 from rmqsetup.probes import ports
 from rmqsetup.probes.ports import Taken
+from rmqsetup.probes.unit import Phase
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
@@ -30,7 +32,10 @@ _RANGED = "connections are given ports of net.ipv4.ip_local_port_range, unless i
 
 
 def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
-    """epmd, with which every node registers, has its port, and not something else."""
+    """epmd, with which every node registers, has its port, and not something else; it listens where the name leads.
+
+    One that listens on the loopback alone is not reached under a name that leads to another address.
+    """
     if not scene.installed:
         return
     port = scene.address.epmd_port
@@ -45,6 +50,23 @@ def epmd_port(scene: Scene) -> Iterator[Diagnosis]:
                 hint=f"end {who}, or let it listen elsewhere; then: systemctl restart epmd.socket rabbitmq-server",
             )
             return
+    if scene.unit is not None and not scene.is_well and not scene.opens("127.0.0.1", port):
+        yield from _elsewhere(scene, port)
+
+
+def _elsewhere(scene: Scene, port: int) -> Iterator[Diagnosis]:
+    """Epmd listens, and not where the name of the node leads: the node asks it there before it starts."""
+    name = scene.address.name.partition("@")[2]
+    address = next((each for each in leads_to(scene, name) or () if ":" not in each), "")
+    if address and scene.has_address(address) and "refused" in scene.opens(address, port):
+        yield error(
+            "RMQ-040",
+            f"epmd does not listen on {address}, to which the node's name leads",
+            evidence=(f"getent ahosts {name}: {address}", f"127.0.0.1:{port} answers, {address}:{port} refuses"),
+            cause="it was given the loopback alone (epmd.socket, ERL_EPMD_ADDRESS), and no node registers",
+            hint=f"let {name} lead to 127.0.0.1 in /etc/hosts, or epmd listen on every address "
+            "(systemctl edit epmd.socket)",
+        )
 
 
 def loopback(scene: Scene) -> Iterator[Diagnosis]:
@@ -205,7 +227,8 @@ def stray(scene: Scene) -> Iterator[Diagnosis]:
         number = who.rpartition("process ")[2].rstrip(")")
         group = scene.text(f"/proc/{number}/cgroup")
         if group and f"{scene.layout.service}.service" not in group:
-            yield error(
+            is_meant = unit.enabled == "disabled" and unit.phase is Phase.STOPPED
+            yield (info if is_meant else error)(
                 "RMQ-044",
                 f"a node {scene.address.name} runs already, outside its service: {who}",
                 evidence=(f"epmd has it at port {port}; {who} is in {group.strip().splitlines()[-1]}",),

@@ -43,6 +43,13 @@ def answers(scene: Scene) -> Iterator[Diagnosis]:
     except ProbeError as silent:
         if unit is None:
             yield info(NODE_SILENT, "the broker does not run, and nothing looks after its service here")
+        elif scene.encrypted and scene.is_registered:
+            yield info(
+                NODE_SILENT,
+                "the node talks TLS with whoever asks it, which rmqsetup does not: it was not asked",
+                evidence=(f"/proc/{unit.pid}/cmdline: {scene.encrypted}",),
+                hint="rabbitmq-diagnostics status asks it",
+            )
         else:
             frozen = scene.frozen
             yield error(
@@ -56,7 +63,7 @@ def answers(scene: Scene) -> Iterator[Diagnosis]:
     if status.state is NodeState.STOPPED:
         yield error(
             NODE_SILENT,
-            "RabbitMQ is stopped in its node: the service is active, and no broker runs in it",
+            "RabbitMQ is stopped in its node: Erlang runs, and no broker in it",
             evidence=(f"{status.name}: rabbit:is_running() says false",),
             cause="somebody stopped the application (rabbitmqctl stop_app), or it ended by itself",
             hint="rabbitmqctl start_app",
@@ -270,22 +277,23 @@ def traced(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def feature_flags(scene: Scene) -> Iterator[Diagnosis]:
-    """Every stable feature flag is on: the next series refuses to start without them."""
+    """Every stable feature flag is on: the next series refuses to start without them.
+
+    Those of a plugin that was enabled on a node with data are off too, and worth a remark.
+    """
     if not scene.runs:
         return
-    off = [
-        name
-        for name, stability in _flags(scene.ask("rabbit_feature_flags", "list", Atom("disabled")))
-        if stability == "stable"
-    ]
-    if len(off) == 1 and off[0] == "detailed_queues_endpoint":
-        return  # of a plugin that was enabled at run time; it comes with the next start
+    listed = _flags(scene.ask("rabbit_feature_flags", "list", Atom("disabled")))
+    off = {name: owner for name, stability, owner in listed if stability == "stable"}
+    is_core = any(owner in ("rabbit", "") for owner in off.values())
     if off:
-        yield warning(
+        yield (warning if is_core else info)(
             "RMQ-086",
-            f"stable feature flags are off: {', '.join(off[:3])}{' …' if len(off) > 3 else ''}",
+            f"stable feature flags are off: {', '.join(list(off)[:3])}{' …' if len(off) > 3 else ''}",
             evidence=(f"rabbit_feature_flags:list(disabled): {', '.join(off)}",),
-            cause="they stay off after an upgrade until somebody turns them on",
+            cause="they stay off after an upgrade until somebody turns them on"
+            if is_core
+            else f"{', '.join(sorted(set(off.values())))} was enabled on a node that had data",
             hint="rabbitmqctl enable_feature_flag all",
             links=(f"{DOCS}/feature-flags",),
         )
@@ -304,7 +312,8 @@ def deprecated(scene: Scene) -> Iterator[Diagnosis]:
             "RMQ-087",
             f"deprecated features are in use: {', '.join(found)}",
             evidence=tuple(f"{where}: {name}" for name, where in found.items()),
-            hint="see what needs them before the next upgrade: rabbitmqctl list_deprecated_features --used",
+            hint="see what needs them before the next upgrade"
+            + (": rabbitmqctl list_deprecated_features --used" if isinstance(used, Map) else ""),
             links=(
                 f"{DOCS}/deprecated-features",
                 "https://www.rabbitmq.com/release-information/deprecated-features-list",
@@ -328,13 +337,16 @@ def _list(answer: Term | None) -> list[Term]:
     return answer if isinstance(answer, list) else []
 
 
-def _flags(answer: object) -> list[tuple[str, str]]:
-    """Read `#{Name => #{stability => stable, …}}`; stable is what a flag is that says nothing else."""
+def _flags(answer: object) -> list[tuple[str, str, str]]:
+    """Read names, stabilities and owners from `#{Name => #{stability => stable, provided_by => rabbit, …}}`.
+
+    Stable is what a flag is that says nothing else.
+    """
     found = []
     for name, properties in answer.pairs if isinstance(answer, Map) else ():
         pairs = dict(properties.pairs) if isinstance(properties, Map) else {}
         stability: Term = pairs.get(Atom("stability"), Atom("stable"))
-        found.append((text(name), text(stability)))
+        found.append((text(name), text(stability), text(pairs.get(Atom("provided_by"), Atom("")))))
     return found
 
 

@@ -24,11 +24,12 @@ from rmqsetup.probes.address import NodeAddress, find_address
 from rmqsetup.probes.distribution import CookieError
 from rmqsetup.probes.node import ANY, NodeStatus
 from rmqsetup.probes.terms import Atom, Term
-from rmqsetup.probes.unit import UnitState, unit_state
+from rmqsetup.probes.unit import Phase, UnitState, unit_state
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps import Step
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.units import Units
+from rmqsetup.version import Version
 
 Seen = TypeVar("Seen")
 
@@ -150,7 +151,7 @@ class Scene:
             folder = f"{self.layout.prefix}/opt/{self.layout.server}"
             return folder if self.names(f"{folder}/plugins") else ""
         found = [name for name in self.names(SERVER) if name.startswith("rabbitmq_server-")]
-        return f"{SERVER}/{found[-1]}" if found else ""
+        return f"{SERVER}/{max(found, key=Version)}" if found else ""
 
     @once
     def version(self) -> str:
@@ -324,7 +325,22 @@ class Scene:
         except ProbeError:
             pass
         seen = self.unit is None or self.unit.active == "active"
-        return bool(not self.root and self.is_registered and seen)
+        return bool((not self.root or self.encrypted) and self.is_registered and seen)
+
+    @property
+    def encrypted(self) -> str:
+        """The words with which the node is told to talk TLS with other nodes, and so with us; empty for any other."""
+        words = self.text(f"/proc/{self.unit.pid}/cmdline").replace("\0", " ") if self.unit else ""
+        found = re.search(r"-proto_dist inet6?_tls\b", words)
+        return found[0] if found else ""
+
+    @property
+    def fails(self) -> bool:
+        """Whether systemd started the node in vain, and nobody stopped it."""
+        unit = self.unit
+        if unit is None or self.is_well:
+            return False
+        return unit.phase is Phase.FAILING or (unit.phase is Phase.STARTING and unit.restarts > 0)
 
     @once
     def addresses(self) -> tuple[str, ...]:

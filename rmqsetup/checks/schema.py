@@ -8,12 +8,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 _MAPPING = re.compile(r'^\s*\{\s*mapping\s*,\s*"([^"]+)"', re.MULTILINE)
 _OBSOLETE = re.compile(r"\bDEPRECATED\b|^deprecated$|\bno-op\b")
+_INCLUDED = re.compile(
+    r'^\s*\{\s*include_partial\s*,\s*\{\s*(\w+)\s*,\s*"([^"]+)"\s*\}\s*,(.*?)\}\s*\.\s*$', re.MULTILINE | re.DOTALL
+)
+_OPTION = re.compile(r'\{\s*(prefix|disable_with|exclude)\s*,\s*(\[[^\]]*\]|"[^"]*"|\w+)\s*\}')
+_ALIAS = re.compile(r'\{\s*alias\s*,\s*"([^"]+)"\s*\}')
 _TYPE = re.compile(r"\{\s*datatype\s*,\s*")
-_SIZE = r"-?\d+(?:\.\d+)?\s*(?:[kKmMgGtT]?i?[bB]?)"
-_SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+(?:\.\d+)?", "bytesize": _SIZE}
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_REAL = r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?"
+_WHOLE = r"[+-]?\d+"
+_AMOUNT = "is_supported_information_unit"
+"""A check of sizes, since 4.0, for which no type is."""
+
+_SIMPLE = {
+    "integer": (_WHOLE, "a whole number"),
+    "byte": (_WHOLE, "a whole number"),
+    "float": (_REAL, "a number with a decimal point"),
+    "bytesize": (rf"{_NUMBER}(?:[kmg]b|[KMG]B)?", "a size"),
+    "boolean": ("true|false", "true or false"),
+    "flag": ("on|off", "on or off"),
+    "duration": (r"(?:\d+(?:\.\d+)?(?:ms|[fwdhms]))+", "a time with its unit, such as 30s"),
+    _AMOUNT: (r"(?i:\d+(?:[kmgtp](?:i?b)?|[kmgtp]i)?)", "a size, such as 2GB"),
+    "ip": (r"[\da-fA-F:.]+(?:%\w+)?:\d+", "an address, and a port behind a colon"),
+}
+"""What cuttlefish, which reads rabbitmq.conf, takes for each of its types; tried with the one of 3.10, 4.0 and 4.3."""
+
+_NAMED = {"byte": (0.0, 255.0), "non_negative": (0.0, inf), "positive": (1.0, inf)}
+"""Ranges of numbers that have a name in the schemas of 4.3 and later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +64,53 @@ class Entry:
         expected = []
         for kind in _alternatives(self.datatype):
             pattern, words = _judged(kind)
-            if not pattern or re.fullmatch(pattern, value):
+            if not pattern:
                 return ""
-            expected.append(words)
+            beyond = _beyond(kind, value) if re.fullmatch(pattern, value) else words
+            if not beyond:
+                return ""
+            expected.append(beyond)
         return " or ".join(expected)
 
 
-def parse(text: str) -> tuple[Entry, ...]:
-    """Read the mappings of a schema."""
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What RabbitMQ 4.3 and later share among schemas: a text of an application, under a name."""
+
+    application: str
+    name: str
+    text: str
+
+
+def parse(text: str, partials: tuple[Partial, ...] = ()) -> tuple[Entry, ...]:
+    """Read the mappings of a schema, with those that it includes from `partials`."""
+    plain = re.sub(r"^\s*%.*$", "", text, flags=re.MULTILINE)
+    included = (_include(partials, found) for found in _INCLUDED.finditer(plain))
+    return (*_own(text), *(entry for entries in included for entry in entries))
+
+
+def _include(partials: tuple[Partial, ...], found: re.Match[str]) -> Iterator[Entry]:
+    """Yield what a schema includes, under the prefix that it gives it."""
+    options = dict(_OPTION.findall(found[3]))
+    prefix, without = options.get("prefix", "").strip('"'), re.findall(r'"([^"]+)"', options.get("exclude", ""))
+    if "disable_with" in options:
+        yield Entry(prefix, f"{{enum, [{options['disable_with']}]}}")
+    text = next((each.text for each in partials if (each.application, each.name) == found.groups()[:2]), "")
+    for entry in _own(text):
+        if entry.key not in without:
+            yield Entry(f"{prefix}.{entry.key}", entry.datatype, entry.deprecated)
+
+
+def _own(text: str) -> tuple[Entry, ...]:
     obsolete = dict(_obsolete(text))
     text = re.sub(r"^\s*%.*$", "", text, flags=re.MULTILINE)
     found = list(_MAPPING.finditer(text))
     ends = (*(each.start() for each in found[1:]), len(text))
     return tuple(
-        Entry(each[1], _datatype(text[each.end() : end]), obsolete.get(each[1], ""))
+        Entry(key, _datatype(rest), obsolete.get(each[1], ""))
         for each, end in zip(found, ends, strict=False)
+        for rest in (text[each.end() : end],)
+        for key in (each[1], *_ALIAS.findall(rest))
     )
 
 
@@ -85,10 +142,15 @@ def _split(key: str) -> list[str]:
 
 
 def _datatype(text: str) -> str:
-    """Return the term behind `datatype`, up to the bracket that closes it."""
+    """Return the term behind `datatype`, up to the bracket that closes it.
+
+    One in a list within the list of options is passed over, as cuttlefish does.
+    """
     found = _TYPE.search(text)
-    if not found:
+    if not found or re.search(r"\[\s*\[\s*$", text[: found.start()]):
         return ""
+    if _AMOUNT in text:
+        return _AMOUNT
     depth, start = 0, found.end()
     for at in range(start, len(text)):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(text[at], 0)
@@ -111,13 +173,24 @@ def _alternatives(datatype: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def _beyond(kind: str, value: str) -> str:
+    """Say what a number may be that its schema limits, where it is outside; RabbitMQ 4.3 began with that."""
+    found = re.findall(r"\{\s*(min|gt|max|lt)\s*,\s*(-?[\d.]+)\s*\}", kind)
+    words = {name: float(number) for name, number in found}
+    limits = (words.get("min", words.get("gt", -inf)), words.get("max", words.get("lt", inf)))
+    named = (its for name, its in _NAMED.items() if re.search(rf"\b{name}\b", kind))
+    least, most = next(named, limits)
+    if (least, most) == (-inf, inf) or least <= float(value) <= most:
+        return ""
+    return f"{least:g} or more" if most == inf else f"from {least:g} to {most:g}"
+
+
 def _judged(kind: str) -> tuple[str, str]:
     """Return the pattern of a type's values and its name in words; no pattern for what is not judged."""
-    if kind in _SIMPLE:
-        return _SIMPLE[kind], {"integer": "a whole number", "float": "a number", "bytesize": "a size"}[kind]
     if found := re.fullmatch(r"\{\s*enum\s*,\s*\[([^\]]*)\]\s*\}", kind, re.DOTALL):
         names = [word.strip().strip("'") for word in found[1].split(",")]
         return "|".join(map(re.escape, names)), f"one of {', '.join(names)}"
     if found := re.fullmatch(r"\{\s*atom\s*,\s*'?(\w+)'?\s*\}", kind):
         return re.escape(found[1]), found[1]
-    return ("on|off", "on or off") if kind == "flag" else ("", "")
+    its = re.fullmatch(r"\{?\s*(\w+)\b.*", kind, re.DOTALL)
+    return _SIMPLE.get(its[1], ("", "")) if its else ("", "")

@@ -95,7 +95,9 @@ def disabled(scene: Scene) -> Iterator[Diagnosis]:
     if unit is None or unit.enabled != "disabled":
         return
     if unit.phase is Phase.STOPPED:
-        yield info("RMQ-004", "the broker is switched off: neither running nor started at boot", evidence=(unit.words,))
+        if not scene.is_registered:
+            words = "the broker is switched off: neither running nor started at boot"
+            yield info("RMQ-004", words, evidence=(unit.words,))
         return
     yield warning(
         "RMQ-004",

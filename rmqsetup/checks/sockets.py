@@ -59,18 +59,6 @@ class Sockets:
             return "", b""
         return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
 
-    def resolves(self, name: str) -> tuple[str, ...]:
-        """Return the addresses of a name, none where it has none. Raises `OSError` where no name server answers."""
-        try:
-            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            if error.errno == socket.EAI_AGAIN:
-                raise
-            return ()
-        except UnicodeError:  # no host can have such a name
-            return ()
-        return tuple(dict.fromkeys(str(each[4][0]) for each in found))
-
     def status(self, host: Host, address: NodeAddress) -> NodeStatus:
         """Ask the node how it is, and nobody in its place. Raises `ProbeError`."""
         with closing(Connection.open(peer(host, address), timeout=3.0)) as node:

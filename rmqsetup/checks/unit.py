@@ -191,9 +191,8 @@ def changed(scene: Scene) -> Iterator[Diagnosis]:
 
     Asked only then. What was changed is the first thing to look at.
     """
-    unit = scene.unit
     found = [each for each in _local(scene) if each.value and each.name not in HARMLESS]
-    if unit is None or scene.is_well or scene.frozen or not found:
+    if not found or not scene.fails:
         return
     yield error(
         "RMQ-137",

@@ -211,7 +211,7 @@ def changed(scene: Scene) -> Iterator[Diagnosis]:
         for number, line in enumerate(scene.text(path).splitlines(), start=1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
-    if lines and scene.unit is not None and not scene.is_well and not scene.frozen:
+    if lines and scene.fails:
         yield error(
             "RMQ-139",
             f"the service fails, and {path} was changed on this machine",

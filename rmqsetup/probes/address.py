@@ -66,7 +66,7 @@ def find_address(host: Host, layout: Layout = SYSTEM) -> NodeAddress:
     name = settings.name or layout.node or "rabbit"
     if "@" not in name:
         machine = _host_name(host)
-        name = f"{name}@{machine if settings.long else machine.partition('.')[0]}"
+        name = f"{name}@{_full_name(host, machine) if settings.long else machine.partition('.')[0]}"
     return NodeAddress(name, cookie=layout.cookie, epmd_port=settings.epmd_port, layout=layout)
 
 
@@ -112,6 +112,11 @@ def peer(host: Host, address: NodeAddress) -> Peer:
 def _host_name(host: Host) -> str:
     kernel = text_of(host, "/proc/sys/kernel/hostname").strip()
     return kernel or host.run(Command(("hostname",), timeout=10)).stdout.strip()
+
+
+def _full_name(host: Host, machine: str) -> str:
+    """Return a machine's name with its domain, as its resolver has it: Erlang takes that for a long name."""
+    return machine if "." in machine else host.run(Command(("hostname", "-f"), timeout=10)).stdout.strip() or machine
 
 
 def unquoted(value: str) -> str:

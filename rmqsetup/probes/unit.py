@@ -33,7 +33,7 @@ _MEANINGS = {
 _RESULTS = {
     "oom-kill": "killed for want of memory",
     "timeout": "it was not ready in time",
-    "start-limit-hit": "it failed so often that systemd does not try again: systemctl reset-failed rabbitmq-server",
+    "start-limit-hit": "it was started so often that systemd refuses: systemctl reset-failed rabbitmq-server",
 }
 
 

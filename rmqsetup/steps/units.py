@@ -47,9 +47,10 @@ class Units:
         standing = answers[1] if len(answers) > 1 else None
         is_own = isinstance(standing, Standing) and standing.kind is Kind.FILE
         unseen = is_own and "FragmentPath=" in said and f"FragmentPath={FIRST}/" not in said  # systemd does not say so
-        torn = self.whole and re.search(r"^LoadState=(?:bad-setting|error)$", said, re.MULTILINE)
+        torn = bool(re.search(r"^LoadState=(?:bad-setting|error)$", said, re.MULTILINE))
+        changed = "NeedDaemonReload=yes" in said and not torn  # of a torn one systemd 252 says so for ever
         failed = re.search(r"^Result=(?!success$)\S", said, re.MULTILINE)  # at the limit it says nothing else
-        return replace(self, stale=bool(torn) or unseen or "NeedDaemonReload=yes" in said, refused=bool(failed))
+        return replace(self, stale=(torn and self.whole) or unseen or changed, refused=bool(failed))
 
     def diff(self, observed: Units) -> Change:
         """Let systemd read them, and forget failures; the way back too, with the files as they are then."""

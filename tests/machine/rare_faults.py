@@ -41,6 +41,8 @@ RARE = (
     _conf("colon for an equals sign", "RMQ-071", "heartbeat: 60\\n"),
     _conf("number in quotes", "RMQ-073", 'vm_memory_high_watermark.relative = "0.5"\\n'),
     _conf("share of more than all", "RMQ-073", "vm_memory_high_watermark.relative = 5\\n"),
+    _conf("share without a decimal point", "RMQ-073", "vm_memory_high_watermark.relative = 1\\n"),
+    _conf("switch that is none", "RMQ-073", "log.console = yes\\n"),
     _conf("variable that nobody sets", "RMQ-144", "default_pass = $(NOSUCH)\\n"),
     _conf("port of root", "RMQ-140", "listeners.tcp.default = 80\\n"),
     _conf("port beyond the last", "RMQ-140", "listeners.tcp.9 = 99999\\n"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from broker import own_mirror, rmqsetup
-from faults import COOKIE, DATA, DROP_IN, ENV, LISTS, RUNNING, STOPPED
+from faults import CONF, COOKIE, DATA, DROP_IN, ENV, LISTS, RUNNING, STOPPED, certificate
 from odd_faults import ODD, SURVIVED
 from rare_faults import RARE, RPM, SOURCES
 from test_rpm import OLDER
@@ -30,6 +30,10 @@ STARTED = (
 )
 MANY = 30
 """So many faults are cured together at most."""
+
+TLS_SETTINGS = "/etc/rabbitmq/conf.d/tls.conf"
+OF_A_KIND = tuple(each for each in RARE if each.name in ("switch that is none", "share without a decimal point"))
+"""Faults that each series tells by another schema."""
 
 BEATEN = ("cookie open to others", "unknown key", "data of root")
 """Faults with which the broker is really started, so that what it dies of is folded under them."""
@@ -84,6 +88,10 @@ def test_what_rmqsetup_installs_gives_no_finding(boot, tool, base):
     assert diagnosis(machine) == []
     rmqsetup(machine, "install", "--source", "distro", "--recipe", "production", "--yes")
     assert diagnosis(machine) == []
+    shell(machine, f"mkdir -p /etc/rabbitmq/conf.d; {certificate().replace(CONF, TLS_SETTINGS)}")
+    shell(machine, f"echo 'channel_max = 100' >>{TLS_SETTINGS}; systemctl restart rabbitmq-server")
+    assert diagnosis(machine) == []
+    assert _trials(machine, OF_A_KIND, between=[]) == []
 
 
 def test_a_system_of_rpm_packages_is_looked_at_as_well(start_rpm, tool):
