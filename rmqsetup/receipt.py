@@ -102,15 +102,8 @@ class Journal:
     def _append(self, line: dict[str, Any]) -> None:
         if not self.path:
             return
-        try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(handle, json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise _unwritable(f"cannot write the journal {self.path}", error) from error
+        begin = b"" if _is_whole(self.path) else b"\n"
+        _put(self.path, begin + json.dumps(line, ensure_ascii=False).encode() + b"\n", os.O_APPEND)
 
 
 def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
@@ -126,7 +119,7 @@ def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
 
 
 def read(path: Path) -> Receipt:
-    """Read one receipt; a last line that was cut by a kill is left out."""
+    """Read one receipt; a line that was cut by a kill or a full disk is left out."""
     lines = list(_lines(path))
     head = lines[0] if lines else {}
     receipt = Receipt(
@@ -227,8 +220,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_bytes().splitlines():
         try:
             yield json.loads(line)
-        except ValueError:  # noqa: PERF203 - one line in a thousand files is cut by a kill, always the last
-            return
+        except ValueError:  # noqa: PERF203 - one line in a thousand files is cut, and nothing was done by it
+            continue
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether what is written next begins a line: the last one may be cut."""
+    return not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
 
 
 def _park(step: Step, folder: Path) -> Step:
@@ -237,12 +235,19 @@ def _park(step: Step, folder: Path) -> Step:
         return step
     _make(folder)
     place = folder / sha256(step.content)
-    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(step.content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    _put(place, step.content, os.O_TRUNC)
     return replace(step, content=None, source=str(place), digest=sha256(step.content))
+
+
+def _put(place: Path, content: bytes, how: int) -> None:
+    """Write to a file of the journal, all of it and to disk, or say that it cannot be: a full disk takes a part."""
+    try:
+        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise _unwritable(f"cannot write the journal {place}", error) from error
 
 
 def _make(folder: Path) -> None:

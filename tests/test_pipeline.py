@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +20,7 @@ from rmqsetup.apply import Outcome
 from rmqsetup.catalog import load
 from rmqsetup.codec import from_data, to_data
 from rmqsetup.detect import detect
-from rmqsetup.errors import ConflictError, RmqsetupError, UsageError
+from rmqsetup.errors import ConflictError, ManagerError, RmqsetupError, UsageError
 from rmqsetup.host import FileState, Result
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
@@ -341,6 +343,43 @@ def test_a_last_line_cut_in_the_middle_is_left_out(tmp_path):
     with receipt.open("ab") as stream:
         stream.write(b'{"step": {"type": "Fi')
     assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a"]
+    settle("install", state=tmp_path)
+    assert [receipt.status for receipt in read_all(tmp_path)] == [DONE], "what is written next is a line of its own"
+
+
+def test_a_journal_that_a_full_disk_cuts_says_so_and_goes_on_in_a_line_of_its_own(tmp_path, small_files):
+    journal = Journal("install", state=tmp_path)
+    journal.before(file("/a", "new"), file("/a", None))
+    with small_files(journal.path.stat().st_size + 20), pytest.raises(ManagerError, match="cannot write the journal"):
+        journal.before(file("/b", "new"), file("/b", None))
+    assert not journal.path.read_bytes().endswith(b"\n"), "a part of the line is there"
+    journal.before(file("/c", "new"), file("/c", None))
+    journal.finish(FAILED)
+    assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a", "/c"]
+
+
+def test_a_secret_that_cannot_be_kept_beside_the_journal_is_an_error_in_words(tmp_path, small_files):
+    journal = Journal("install", state=tmp_path)
+    journal.before(file("/a", "new"), file("/a", None))
+    secret = replace(file("/b", "x" * 4000), secret=True)
+    with small_files(2000), pytest.raises(ManagerError, match="cannot write the journal"):
+        journal.before(file("/b", "new"), secret)
+
+
+@pytest.fixture
+def small_files():
+    """Files of this process can have so many bytes and no more, as on a disk that is full."""
+
+    @contextmanager
+    def limited(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 def test_what_was_undone_is_not_undone_again(tmp_path):
