@@ -260,6 +260,11 @@ _REASONS: tuple[tuple[str, type[RmqsetupError], str], ...] = (
     (_UNTRUSTED, TrustError, "do not install from this source until it is clear why"),
     (r"is not valid yet|is expired|Release file .* expired", TrustError, "check this machine's clock with: date -u"),
     (r"No space left on device|enough free space", ManagerError, f"free some space (df -h), {_AGAIN}"),
+    (
+        r"cannot be set aside",
+        ManagerError,
+        f"unmount what is mounted there (findmnt shows it; the data stay on it), {_AGAIN}",
+    ),
     (r"Could not get lock|frontend lock", ManagerError, "wait for it, or give more time with --lock-timeout SECONDS"),
     (r"Read-only file system", ManagerError, f"remount the file system writable, {_AGAIN}"),
     (_UNREACHED, NetworkError, f"check the network and the proxy settings, {_AGAIN}"),
