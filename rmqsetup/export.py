@@ -165,7 +165,7 @@ class _Script:
             "#!/bin/sh\n"
             + _header(self.plan, "sh FILE [FOLDER], as root", given=_given(self.steps))
             + "# shellcheck disable=SC1091,SC2016,SC2317,SC2329 # os-release; dpkg-query; spare functions\n"
-            + 'set -eu\numask 022\nfolder=${1:-$(dirname "$0")}\nwork=$(mktemp -d)\n'
+            + 'set -eu\numask 022\nexport LC_ALL=C.UTF-8 LANGUAGE=\nfolder=${1:-$(dirname "$0")}\nwork=$(mktemp -d)\n'
             + "trap 'rm -rf \"$work\"' EXIT\ntrap 'exit 130' HUP INT TERM\n\n"
             + "\n".join(files("rmqsetup").joinpath(name).read_text() for name in ("export.sh", its.library))
             + "\n"

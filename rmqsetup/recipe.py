@@ -1,6 +1,6 @@
 """What is wished of a broker: the request, from a recipe in TOML and from options.
 
-How a wish becomes steps belongs to `plan`; which versions exist to `indices`; rabbitmq.conf lines to `settings`.
+How a wish becomes steps belongs to `wishes`; which versions exist to `indices`; rabbitmq.conf lines to `settings`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from rmqsetup.detect import detect
 from rmqsetup.facts import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.hosts.replay import ReplayHost
-from rmqsetup.indices import list_name
 from rmqsetup.managers import apt_sources
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
@@ -378,9 +377,11 @@ def offer(folder: Path, dists: str, origin: str, versions: dict[str, str]) -> No
     lists = folder / "state" / "lists"
     suite = dists.rpartition("/")[2]
     head = f"Origin: {origin}\nLabel: {origin}\n" if origin else ""
-    (lists / list_name(f"{dists}/Release")).write_text(f"{head}Suite: {suite}\nCodename: {suite}\nComponents: main\n")
+    (lists / apt_sources.list_name(f"{dists}/Release")).write_text(
+        f"{head}Suite: {suite}\nCodename: {suite}\nComponents: main\n"
+    )
     stanzas = (
         f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: {name}.deb\nSize: 1\n"
         for name, version in versions.items()
     )
-    (lists / list_name(f"{dists}/main/binary-amd64/Packages")).write_text("\n".join(stanzas))
+    (lists / apt_sources.list_name(f"{dists}/main/binary-amd64/Packages")).write_text("\n".join(stanzas))

@@ -21,6 +21,7 @@ from rmqsetup.host import (
     Clear,
     Command,
     FileState,
+    Give,
     Link,
     Listener,
     Remove,
@@ -29,6 +30,7 @@ from rmqsetup.host import (
     Unpack,
     Write,
 )
+from rmqsetup.hosts import rights
 from rmqsetup.hosts.disk import NOWHERE, file_error, make_folder, remove_empty, sync_directory
 
 OPEN, KEPT = 0o022, -1
@@ -109,7 +111,7 @@ class LocalHost:
         """Put a file in place: a temporary file beside it, owner and mode set, fsync, rename."""
         import tempfile
 
-        target = Path(write.path)
+        target = rights.led(Path(write.path))
         try:
             content = Path(write.source).read_bytes() if write.source else write.content
             make_folder(target.parent)
@@ -140,6 +142,10 @@ class LocalHost:
             remove_empty(remove.directories)
         except OSError as error:
             raise file_error(f"cannot remove {remove.path}", error) from error
+
+    def give(self, give: Give) -> None:
+        """Change owner, group and mode, led by no link of somebody else's."""
+        rights.give(give)
 
     def peek(self, path: str) -> Standing | None:
         """Return what stands at a path, links not followed."""
@@ -286,12 +292,8 @@ class _held_interrupt:  # noqa: N801 - reads as a statement: with _held_interrup
 
 def _give(handle: int, owner: str, group: str) -> None:
     """Give an open file to its owner; a plain user can only make files of his own."""
-    if os.geteuid() != 0:
-        return
-    import grp
-    import pwd
-
-    os.fchown(handle, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
+    if os.geteuid() == 0:
+        os.fchown(handle, *rights.numbers(owner, group))
 
 
 def _user_name(number: int) -> str:

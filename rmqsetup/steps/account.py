@@ -55,10 +55,6 @@ class Account:
         verb = "set up" if self.there and self.grouped else "take back"
         return Change(tuple(actions), observed, f"{verb} the user {self.name} and its group")
 
-    def bare(self) -> Account:
-        """Return neither user nor group."""
-        return replace(self, there=False, grouped=False)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say which change of the account was refused."""
         return ManagerError(f"{result.command.argv[0]} could not change {self.name}", cause=result.tail())
