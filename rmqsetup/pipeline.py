@@ -172,7 +172,8 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
         resolution = rootless.resolve(facts, request, load(), host=host, cache=cache / "unpacked")
     else:
         resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
-    name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
+    who = 'echo "$(id -un)"; echo "$(id -gn)"; echo "$HOME"'  # a line each, also where a number has no name
+    name, group, home = host.run(Command(("sh", "-c", who))).stdout.splitlines()
     user = User(name, group, home)
     left = replace(left, settings=text_of(host, resolution.layout.settings))
     there = (path for path in candidates(resolution.layout, user) if host.peek(path))

@@ -186,9 +186,12 @@ def _kept(where: str, data: bytes, cache: Path) -> tuple[str, str]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=cache)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).replace(place)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(temporary).replace(place)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     except OSError as error:
         raise RmqsetupError(
             f"cannot keep the archive in {cache}",

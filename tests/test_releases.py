@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -85,6 +86,17 @@ def test_a_url_is_kept_in_the_cache(cache):
         assert Path(fetched(f"{server.url}/a.tar.xz", cache).path).read_bytes() == archive()
     assert os.listdir(cache) == [f"{digest(archive())}.tar.xz"]  # noqa: PTH208 - names
     assert (found.digest, found.version) == (digest(archive()), "4.2.9")
+
+
+def test_nothing_half_written_stays_in_the_cache(cache, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with serving({"/a.tar.xz": archive(), "/a.tar.xz.asc": signed()}) as server:
+        monkeypatch.setattr(Path, "replace", full)
+        with pytest.raises(RmqsetupError, match="cannot keep the archive"):
+            fetched(f"{server.url}/a.tar.xz", cache)
+    assert os.listdir(cache) == []  # noqa: PTH208 - names
 
 
 def test_a_signature_may_be_elsewhere(file, cache, tmp_path):

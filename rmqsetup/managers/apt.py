@@ -193,7 +193,7 @@ def _guarded(run: Command, service: str, keep: tuple[str, ...], *, purge: bool) 
     script = files("rmqsetup.managers").joinpath("transaction.sh").read_text()
     command = ("purge-keeping", *run.argv) if purge else run.argv
     argv = ("sh", "-c", script, "transaction", service or "-", *keep, "--", *command)
-    return Command(argv, env=run.env, timeout=run.timeout, busy=run.busy)
+    return replace(run, argv=argv)
 
 
 def _readable(command: Command) -> str:
