@@ -99,11 +99,6 @@ def test_nothing_half_written_stays_in_the_cache(cache, monkeypatch):
     assert os.listdir(cache) == []  # noqa: PTH208 - names
 
 
-def test_a_signature_may_be_elsewhere(file, cache, tmp_path):
-    moved = file.with_name(file.name + ASC).rename(tmp_path / "signature")
-    assert fetched(file, cache, signature=str(moved)).version == "4.2.9"
-
-
 def test_a_changed_archive_a_strangers_signature_and_none_are_refused(file, cache):
     changed = archive()[:-1] + bytes([archive()[-1] ^ 1])
     file.write_bytes(changed)
