@@ -55,13 +55,13 @@ def file(tmp_path):
     return path
 
 
-def fetched(where, cache, **options):
-    return releases.fetch_rabbitmq(str(where), (proven("team"),), host=HOST, cache=cache, **options)
+def fetched(where, cache):
+    return releases.fetch_rabbitmq(str(where), (proven("team"),), host=HOST, cache=cache)
 
 
-def refused(where, cache, *words, **options):
+def refused(where, cache, *words):
     with pytest.raises(TrustError) as caught:
-        fetched(where, cache, **options)
+        fetched(where, cache)
     said = f"{caught.value.message}: {caught.value.cause}"
     assert [word for word in words if word not in said] == [], said
     assert not cache.exists()
