@@ -35,7 +35,7 @@ from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.trust import Trust
-from rmqsetup.wishes import DATA, Ours, Retirement, build
+from rmqsetup.wishes import Ours, Retirement, build
 
 
 def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = False) -> Plan:
@@ -184,7 +184,7 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
 def _without_keeping(step: Step) -> Step:
     """Let the data of the node go with what holds them."""
     if isinstance(step, Packages):
-        data = tuple(f"{step.prefix}{directory}" for directory in DATA)
+        data = tuple(f"{step.prefix}{directory}" for directory in SYSTEM.kept)
         return replace(step, keep=tuple(directory for directory in step.keep if directory not in data))
     if isinstance(step, Archive) and step.link == CURRENT:
         return replace(step, data=(f"{step.prefix}/var",))

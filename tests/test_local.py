@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from rmqsetup.host import TIMED_OUT, Command, Write
+from rmqsetup.host import TIMED_OUT, Command, Remove, Write
 from rmqsetup.hosts.disk import make_folder
 from rmqsetup.hosts.local import LocalHost
 
@@ -68,6 +69,15 @@ def test_nothing_is_where_links_lead_in_a_circle_or_a_name_is_too_long(tmp_path)
         assert host.read(str(path)) is None
         assert host.peek(str(path)) is None
     assert host.read(str(tmp_path / "one")) is None
+
+
+def test_a_folder_on_which_something_is_mounted_stays(tmp_path, monkeypatch):
+    def busy(_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(os, "rmdir", busy)
+    LocalHost().remove(Remove(str(tmp_path / "absent"), (str(tmp_path),)))
+    assert tmp_path.is_dir()
 
 
 def test_a_folder_that_somebody_else_makes_at_the_same_moment_is_fine(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.plan import Plan
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, read_all, settle
 from rmqsetup.recipe import Request
@@ -34,7 +35,8 @@ from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
-from rmqsetup.wishes import DATA, SETTINGS
+
+DATA, SETTINGS = SYSTEM.kept, SYSTEM.settings
 
 MACHINES = Path(__file__).parent / "data" / "machines"
 NAMES = sorted(folder.name for folder in MACHINES.iterdir())

@@ -18,6 +18,7 @@ from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import apt_sources
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.plan import Plan
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import resolve
@@ -26,7 +27,9 @@ from rmqsetup.steps import Phase
 from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
-from rmqsetup.wishes import CONFIG, LIMITS, PLUGINS, SETTINGS, Ours, Retirement
+from rmqsetup.wishes import LIMITS, Ours, Retirement
+
+CONFIG, SETTINGS, PLUGINS = SYSTEM.config, SYSTEM.settings, SYSTEM.plugins
 
 FACTS = detect(ReplayHost(Path(__file__).parent / "data" / "machines" / "debian-13"))
 KEYRING = "/usr/share/keyrings/com.rabbitmq.team.asc"

@@ -24,13 +24,13 @@ def make_folder(place: Path) -> None:
 
 
 def remove_empty(directories: tuple[str, ...]) -> None:
-    """Remove those directories that are empty, in the order given; one already gone is fine."""
+    """Remove those directories that are empty, in the order given; one already gone is fine, a mount point stays."""
     for directory in directories:
         with contextlib.suppress(FileNotFoundError):
             try:
                 os.rmdir(directory)  # noqa: PTH106
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY):
                     raise
 
 
