@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from rmqsetup.errors import ManagerError, NetworkError, NotConvergedError, RmqsetupError
-from rmqsetup.host import Action, Clear, Command, Host, Link, Remove, Result, Unpack, Write
+from rmqsetup.host import Action, Clear, Command, Give, Host, Link, Remove, Result, Unpack, Write
 from rmqsetup.managers import manager
 from rmqsetup.plan import Plan, observe, undo
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal
@@ -169,6 +169,8 @@ class _Run:
             self.host.clear(action)
         elif isinstance(action, Link):
             self.host.link(action)
+        elif isinstance(action, Give):
+            self.host.give(action)
         else:
             self._run(action)
 

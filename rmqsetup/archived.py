@@ -19,7 +19,7 @@ BELOW = ("archive", "user")
 SERVICES = ("none", "systemd", "launchd")
 """What may look after a node below a prefix: nothing, or its user's own systemd, or on a Mac launchd."""
 
-_PREFIX = re.compile(r"(/[A-Za-z0-9_+@%,.-]+){2,}")
+_PREFIX = re.compile(r"(/[A-Za-z0-9_+@,.-]+){2,}")
 _TABLE = "archive"
 
 
@@ -69,7 +69,7 @@ def _judge_place(wish: Archived) -> Iterator[Problem]:
     if not wish.prefix:
         yield Problem((_TABLE, "prefix"), "is missing (--prefix DIR): everything of the broker is below it")
     elif not _PREFIX.fullmatch(wish.prefix) or {".", ".."} & {*wish.prefix.split("/")}:
-        words = "is no folder to put a broker into: two names or more, of letters, digits and _ + @ % , . -"
+        words = "is no folder to put a broker into: two names or more, of letters, digits and _ + @ , . -"
         yield Problem((_TABLE, "prefix"), f"{wish.prefix!r} {words}")
     if wish.service and wish.service not in SERVICES:
         known = did_you_mean(wish.service, SERVICES)

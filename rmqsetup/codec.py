@@ -76,10 +76,6 @@ class Unknown:
         """Raise `UnsupportedError`."""
         self._refuse()
 
-    def bare(self) -> Unknown:
-        """Raise `UnsupportedError`."""
-        self._refuse()
-
     def explain(self, _result: Result) -> RmqsetupError:
         """Raise `UnsupportedError`."""
         self._refuse()

@@ -1,6 +1,6 @@
 """A definitions file (users, virtual hosts, permissions) on this machine, and whether a new node can do with it.
 
-How it reaches the node belongs to `plan`.
+How it reaches the node belongs to `wishes`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from rmqsetup.errors import UsageError
 from rmqsetup.finding import Severity
 from rmqsetup.plan import Plan, order
 from rmqsetup.steps import Step
+from rmqsetup.steps.access import Access
 from rmqsetup.steps.disabled import Disabled
 from rmqsetup.steps.service import Service
 
@@ -176,6 +177,8 @@ def curable(found: Examination, what: str) -> tuple[Diagnosis, ...]:
 def _joined(one: Step, other: Step) -> Step:
     if isinstance(one, Disabled) and isinstance(other, Disabled):
         return one.absorb(other)
+    if isinstance(one, Access) and isinstance(other, Access):
+        return one.absorb(other)
     if isinstance(one, Service) and isinstance(other, Service):
         return replace(one, newer_than=tuple(dict.fromkeys((*one.newer_than, *other.newer_than))))
     return one
@@ -195,7 +198,8 @@ def without_starts(plan: Plan) -> Plan:
 def cure(findings: tuple[Diagnosis, ...]) -> Plan:
     """Return the plan that mends some findings; what several of them wish for is there once.
 
-    Lines of one file that several want switched off are switched off together. A service that is to be newer than
+    Lines of one file that several want switched off are switched off together, and paths that several want opened are
+    opened together. A service that is to be newer than
     files of several is newer than all of them.
     """
     steps: dict[str, Step] = {}

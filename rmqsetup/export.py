@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from textwrap import indent
 
 from rmqsetup.errors import UnsupportedError, UsageError
+from rmqsetup.launch import PLUGINS
 from rmqsetup.managers.layout import Layout
 from rmqsetup.plan import Plan, Preview
 from rmqsetup.recipe import Request
@@ -28,17 +29,6 @@ from rmqsetup.steps.trust import Trust
 
 _SCRIPT = "/root/rmqsetup-install.sh"
 """Where cloud-init puts the script, and where it looks for the files that go with it."""
-
-_PORTS = (
-    ("rabbitmq_management", (15672,)),
-    ("rabbitmq_prometheus", (15692,)),
-    ("rabbitmq_mqtt", (1883,)),
-    ("rabbitmq_web_mqtt", (15675,)),
-    ("rabbitmq_stomp", (61613,)),
-    ("rabbitmq_web_stomp", (15674,)),
-    ("rabbitmq_stream", (5552,)),
-)
-"""Ports that plugins open unless configured otherwise (https://www.rabbitmq.com/docs/networking, 2026-08-21)."""
 
 _SINCE = {
     "systemd": """\
@@ -118,7 +108,7 @@ def _dockerfile(plan: Plan) -> str:
         + (its.certificates if secure else "")
         + _heredoc("COPY @HERE /run/rmqsetup.sh\n", _Script(plan, steps).text(), "DOCKERFILE")
         + f"RUN {given}sh /run/rmqsetup.sh /run/rmqsetup && rm -rf /run/rmqsetup.sh {its.lists}\n"
-        + f"EXPOSE {' '.join(map(str, _ports(plan.request)))}\n"
+        + f"EXPOSE {' '.join(_ports(plan.request))}\n"
         + 'VOLUME ["/var/lib/rabbitmq"]\n'
         + "USER rabbitmq\n"
         + 'CMD ["rabbitmq-server"]\n'
@@ -165,7 +155,7 @@ class _Script:
             "#!/bin/sh\n"
             + _header(self.plan, "sh FILE [FOLDER], as root", given=_given(self.steps))
             + "# shellcheck disable=SC1091,SC2016,SC2317,SC2329 # os-release; dpkg-query; spare functions\n"
-            + 'set -eu\numask 022\nfolder=${1:-$(dirname "$0")}\nwork=$(mktemp -d)\n'
+            + 'set -eu\numask 022\nexport LC_ALL=C.UTF-8 LANGUAGE=\nfolder=${1:-$(dirname "$0")}\nwork=$(mktemp -d)\n'
             + "trap 'rm -rf \"$work\"' EXIT\ntrap 'exit 130' HUP INT TERM\n\n"
             + "\n".join(files("rmqsetup").joinpath(name).read_text() for name in ("export.sh", its.library))
             + "\n"
@@ -267,9 +257,10 @@ def _takes_away(step: Step) -> bool:
     return isinstance(step, Service) and step.running is False
 
 
-def _ports(request: Request | None) -> tuple[int, ...]:
+def _ports(request: Request | None) -> tuple[str, ...]:
+    """Return the ports to open, unless its settings move them."""
     plugins = (request and request.plugins) or ()
-    return (5672, *(port for name, ports in _PORTS if name in plugins for port in ports))
+    return ("5672", *(port for name, _, port, _ in PLUGINS if f"rabbitmq_{name}" in plugins))
 
 
 def _today() -> str:

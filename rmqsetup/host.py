@@ -23,7 +23,8 @@ class Command:
     """A program to run on a host. Never a shell string; never a secret in `argv`.
 
     `env` is added to the host's own environment; `timeout` is in seconds. `busy` are texts that,
-    in the answer of a failed run, mean that somebody else holds a lock: worth waiting for.
+    in the answer of a failed run, mean that somebody else holds a lock: worth waiting for. With `weighed` a failure is
+    no end: it is told where what follows is refused, and may be why.
     """
 
     argv: tuple[str, ...]
@@ -89,7 +90,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Put a file in place, atomically (a temporary file beside it, fsync, rename).
+    """Put a file in place, atomically (a temporary file beside it, fsync, rename); behind a link that root made.
 
     Missing parent directories are made with mode 0755. `source`, where it is set, is a file on
     this machine whose bytes are written instead of `content`: secrets travel by reference.
@@ -109,6 +110,16 @@ class Remove:
 
     path: str
     directories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """Give what stands at a path to an owner and a group, with a mode. Links are followed as far as root made them."""
+
+    path: str
+    owner: str
+    group: str
+    mode: int
 
 
 MARK = ".rmqsetup"
@@ -187,7 +198,7 @@ Look = Read | Command | Peek
 Answer = FileState | Result | Standing | None
 """What a host answers to a look; None is what is not there."""
 
-Action = Command | Write | Remove | Unpack | Clear | Link
+Action = Command | Write | Remove | Unpack | Clear | Link | Give
 """Something that changes a host."""
 
 Listener = Callable[[str], None]
@@ -214,6 +225,12 @@ class Host(Protocol):
 
     def remove(self, remove: Remove) -> None:
         """Remove a file and its directories that are then empty; one already gone is fine."""
+
+    def give(self, give: Give) -> None:
+        """Change owner, group and mode of what stands at a path.
+
+        Raises `ConflictError` where somebody else's link is on the way, `ManagerError` with the cause.
+        """
 
     def peek(self, path: str) -> Standing | None:
         """Return what stands at `path`, or None when there is nothing."""

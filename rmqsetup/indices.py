@@ -20,13 +20,11 @@ from rmqsetup.errors import TrustError
 from rmqsetup.host import Host
 from rmqsetup.index_files import IndexFile, MismatchError, Offered, fetch_listed, fetch_signed, is_absent
 from rmqsetup.keys import CLOCK_TOLERANCE, Key, from_the_future, verify_clearsigned, verify_detached
+from rmqsetup.managers.apt_sources import LISTS, list_name
 from rmqsetup.network import DEADLINE, FetchError, Kind, background, shown
 
 HEAD_START = 1.5
 """Seconds the first mirror has to itself: equal mirrors give equal plans, a dead one costs no more."""
-
-APT_LISTS = "/var/lib/apt/lists"
-"""Where apt keeps the indices it has accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +123,11 @@ def refuse_replay(found: Survey, host: Host) -> None:
 def seen_by_apt(host: Host, dists: str) -> datetime | None:
     """Return the date of the index that apt holds for `{mirror}/{path}/dists/{suite}`, or None without one."""
     for name in ("InRelease", "Release"):
-        state = host.read(f"{APT_LISTS}/{list_name(f'{dists}/{name}')}")
+        state = host.read(f"{LISTS}/{list_name(f'{dists}/{name}')}")
         date = _date(_field(state.text, "Date")) if state else None
         if date:
             return date
     return None
-
-
-def list_name(url: str) -> str:
-    """Return the name apt gives the file of a URL in its lists (apt's URItoFileName)."""
-    bare = shown(url).partition("://")[2]
-    quoted = re.sub(r"""[^!-~]|[\\|{}\[\]<>"^~_=!@#$%&*]""", lambda found: f"%{ord(found[0]):02x}", bare)
-    return quoted.replace("/", "_")
 
 
 def parse_release(text: str) -> Release:

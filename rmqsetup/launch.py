@@ -43,12 +43,15 @@ PLUGINS = (
     ("management", "management", "15672", "the management UI"),
     ("prometheus", "prometheus", "15692", "Prometheus"),
     ("mqtt", "mqtt", "1883", "MQTT"),
-    ("stomp", "stomp", "61613", "STOMP"),
-    ("stream", "stream", "5552", "streams"),
     ("web_mqtt", "web_mqtt", "15675", "MQTT over WebSockets"),
+    ("stomp", "stomp", "61613", "STOMP"),
     ("web_stomp", "web_stomp", "15674", "STOMP over WebSockets"),
+    ("stream", "stream", "5552", "streams"),
 )
-"""Plugins that listen: their names, how their settings begin, where they listen unless told otherwise, what for."""
+"""Plugins that listen: their names, how their settings begin, where they listen unless told otherwise, what for.
+
+The ports are of https://www.rabbitmq.com/docs/networking (2026-08-21).
+"""
 
 _MOVING = re.compile(
     r"^\s*(?:export\s+)?(?:RABBITMQ_)?(?:NODE_PORT|DIST_PORT|NODE_IP_ADDRESS|CONFIG_FILES?|ADVANCED_CONFIG_FILE)=",

@@ -35,7 +35,7 @@ from rmqsetup.steps.file import File
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.trust import Trust
-from rmqsetup.wishes import DATA, Ours, Retirement, build
+from rmqsetup.wishes import Ours, Retirement, build
 
 
 def prepare(host: Host, request: Request, *, state: Path = STATE, fresh: bool = False) -> Plan:
@@ -181,7 +181,8 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
         resolution = rootless.resolve(facts, request, load(), host=host, cache=cache / "unpacked")
     else:
         resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
-    name, group, home = host.run(Command(("sh", "-c", 'id -un; id -gn; echo "$HOME"'))).stdout.splitlines()
+    who = 'echo "$(id -un)"; echo "$(id -gn)"; echo "$HOME"'  # a line each, also where a number has no name
+    name, group, home = host.run(Command(("sh", "-c", who))).stdout.splitlines()
     user = User(name, group, home)
     left = replace(left, settings=text_of(host, resolution.layout.settings))
     there = (path for path in candidates(resolution.layout, user) if host.peek(path))
@@ -192,7 +193,7 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
 def _without_keeping(step: Step) -> Step:
     """Let the data of the node go with what holds them."""
     if isinstance(step, Packages):
-        data = tuple(f"{step.prefix}{directory}" for directory in DATA)
+        data = tuple(f"{step.prefix}{directory}" for directory in SYSTEM.kept)
         return replace(step, keep=tuple(directory for directory in step.keep if directory not in data))
     if isinstance(step, Archive) and step.link == CURRENT:
         return replace(step, data=(f"{step.prefix}/var",))

@@ -102,16 +102,8 @@ class Journal:
     def _append(self, line: dict[str, Any]) -> None:
         if not self.path:
             return
-        try:
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "a+b") as stream:
-                size = stream.tell()
-                torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-                stream.write(b"\n" * torn + json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                stream.flush()
-                os.fsync(handle)
-        except OSError as error:
-            raise _unwritable(f"cannot write the journal {self.path}", error) from error
+        begin = b"" if _is_whole(self.path) else b"\n"
+        _put(self.path, begin + json.dumps(line, ensure_ascii=False).encode() + b"\n", os.O_APPEND)
 
 
 def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
@@ -127,7 +119,7 @@ def read_all(state: Path = STATE) -> tuple[Receipt, ...]:
 
 
 def read(path: Path) -> Receipt:
-    """Read one receipt. A line that a kill or a full disk cut is left out: what it was to announce never began."""
+    """Read one receipt; a line that was cut by a kill or a full disk is left out."""
     lines = list(_lines(path))
     head = lines[0] if lines else {}
     receipt = Receipt(
@@ -228,8 +220,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_bytes().splitlines():
         try:
             yield json.loads(line)
-        except ValueError:  # noqa: PERF203 - one line in a thousand files
+        except ValueError:  # noqa: PERF203 - one line in a thousand files is cut, and nothing was done by it
             continue
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether what is written next begins a line: the last one may be cut."""
+    return not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
 
 
 def _park(step: Step, folder: Path) -> Step:
@@ -238,12 +235,19 @@ def _park(step: Step, folder: Path) -> Step:
         return step
     _make(folder)
     place = folder / sha256(step.content)
-    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(step.content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    _put(place, step.content, os.O_TRUNC)
     return replace(step, content=None, source=str(place), digest=sha256(step.content))
+
+
+def _put(place: Path, content: bytes, how: int) -> None:
+    """Write to a file of the journal, all of it and to disk, or say that it cannot be: a full disk takes a part."""
+    try:
+        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise _unwritable(f"cannot write the journal {place}", error) from error
 
 
 def _make(folder: Path) -> None:

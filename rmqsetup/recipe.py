@@ -1,6 +1,6 @@
 """What is wished of a broker: the request, from a recipe in TOML and from options.
 
-How a wish becomes steps belongs to `plan`; which versions exist to `indices`; rabbitmq.conf lines to `settings`.
+How a wish becomes steps belongs to `wishes`; which versions exist to `indices`; rabbitmq.conf lines to `settings`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from rmqsetup import archived, definitions, plugins, settings
 from rmqsetup.archived import BELOW, NOTHING, Archived, of_user, placed_at
 from rmqsetup.codec import Problem, did_you_mean, salvage
 from rmqsetup.errors import UsageError
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.settings import Setting
 from rmqsetup.version import Wanted
-
-DEFINITIONS = "/etc/rabbitmq/definitions.json"
-"""Where a node finds the definitions of a request."""
 
 SOURCES = ("auto", "team", "distro", "brew", "mirror", "archive", "user")
 """Where RabbitMQ may come from.
@@ -212,7 +210,7 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in _shelf().glob("*.toml")))
 
 
-def rabbitmq_conf(request: Request, *, definitions: str = DEFINITIONS) -> str:
+def rabbitmq_conf(request: Request, *, definitions: str = SYSTEM.definitions) -> str:
     """Return the text of our file in conf.d, empty when there is nothing to say; `definitions` is where they will be.
 
     A node reads conf.d in the order of names, after rabbitmq.conf, and what comes later wins: seen on 3.10, 4.0, 4.3.

@@ -91,15 +91,15 @@ def offers(publication: Publication, *, system: str = "", architecture: str = ""
     )
 
 
-def fetch_rabbitmq(where: str, trusted: tuple[Key, ...], *, host: Host, cache: Path, signature: str = "") -> Proven:
+def fetch_rabbitmq(where: str, trusted: tuple[Key, ...], *, host: Host, cache: Path) -> Proven:
     """Return the archive of a generic-unix RabbitMQ (a file or URL) that one of the `trusted` keys signed.
 
-    Its signature is where `signature` says, else beside it with `.asc` at its end. Raises `TrustError` when that is
-    missing or by none of them, or when the archive holds what must not be unpacked; `NetworkError` when it does not
-    arrive; `UnsupportedError` when it is something else.
+    Its signature is beside it, with `.asc` at its end. Raises `TrustError` when that is missing or by none of them, or
+    when the archive holds what must not be unpacked; `NetworkError` when it does not arrive; `UnsupportedError` when it
+    is something else.
     """
     data = _read(where, limit=ARCHIVE)
-    signed = keys.verify_detached(data, _signature(where, signature or f"{where}.asc"), keys=trusted, host=host)
+    signed = keys.verify_detached(data, _signature(where), keys=trusted, host=host)
     top, version, _ = _looked_into(data)
     name = _RABBITMQ.fullmatch(top)
     if not name:
@@ -142,8 +142,9 @@ def _read(where: str, *, limit: int) -> bytes:
     return network.fetch(url, limit=limit, deadline=DEADLINE)
 
 
-def _signature(where: str, signature: str) -> bytes:
-    """Read a detached signature. Raises `TrustError` where there is none."""
+def _signature(where: str) -> bytes:
+    """Read the detached signature beside an archive. Raises `TrustError` where there is none."""
+    signature = f"{where}.asc"
     try:
         return _read(signature, limit=_SIGNATURE)
     except FetchError as error:
@@ -186,9 +187,12 @@ def _kept(where: str, data: bytes, cache: Path) -> tuple[str, str]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=cache)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).replace(place)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(temporary).replace(place)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     except OSError as error:
         raise RmqsetupError(
             f"cannot keep the archive in {cache}",

@@ -32,7 +32,7 @@ PACKAGES = "packages"
 _ANY = Wanted()
 _INSTEAD = "take an archive, which needs no root either: --source archive --prefix DIR"
 _STAMP = """uname -m; stat -c "%n %y" "$@" 2>/dev/null; true"""
-_TOLD_BY = (apt_download.LISTS, apt_sources.SOURCES_FOLDER, "/etc/apt/sources.list", "/etc/apt/preferences.d")
+_TOLD_BY = (apt_sources.LISTS, apt_sources.SOURCES_FOLDER, apt_sources.SOURCES, "/etc/apt/preferences.d")
 """What apt's answer changes with, as far as the times of folders tell: `apt-get update` renames new lists into one."""
 
 
@@ -148,7 +148,7 @@ def _refused(answer: Result, host: Host) -> RmqsetupError:
             "only apt can say and fetch what a broker needs without root, and there is none here", hint=_INSTEAD
         )
     if not any(
-        name.endswith(("_Packages", "_Packages.lz4")) or "_Packages." in name for name in host.names(apt_download.LISTS)
+        name.endswith(("_Packages", "_Packages.lz4")) or "_Packages." in name for name in host.names(apt_sources.LISTS)
     ):
         return UnsupportedError(
             "apt has no lists of packages here, and only root can fetch them",

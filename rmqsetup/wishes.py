@@ -23,9 +23,6 @@ from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.steps.trust import Trust
 
-CONFIG, SETTINGS, PLUGINS, DATA = SYSTEM.config, SYSTEM.settings, SYSTEM.plugins, SYSTEM.kept
-"""Places of a system-wide RabbitMQ; those of a plan are its resolution's `layout`."""
-
 LIMITS = f"/etc/systemd/system/{SYSTEM.service}.service.d/rmqsetup.conf"
 
 WRITTEN = "# Written by rmqsetup. Changes made here are noticed, and kept beside at the next run.\n"

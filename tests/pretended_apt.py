@@ -10,7 +10,7 @@ from pathlib import Path
 from rmqsetup import unpacked
 from rmqsetup.host import Command, Result
 from rmqsetup.hosts.local import LocalHost
-from rmqsetup.managers import apt_download
+from rmqsetup.managers import apt_sources
 
 POLICY = """rabbitmq-server:
   Installed: (none)
@@ -36,7 +36,7 @@ class Apt(LocalHost):
         self.stamp = "x86_64\n/var/lib/apt/lists 1\n"
 
     def names(self, directory: str) -> tuple[str, ...]:
-        return self.lists if directory == apt_download.LISTS else super().names(directory)
+        return self.lists if directory == apt_sources.LISTS else super().names(directory)
 
     def run(self, command: Command, listener=None) -> Result:
         argv = command.argv

@@ -402,6 +402,6 @@ def test_settings_that_are_not_spoken_of_stay(shelf):
 
 def test_folders_that_a_killed_unpacking_made_are_ours(tmp_path):
     step = Archive(PREFIX, (Tree("rabbitmq_server-4.2.9", "ab" * 32),), directories=(PREFIX,))
-    receipt.Journal("install", state=tmp_path).before(step, step.bare())
+    receipt.Journal("install", state=tmp_path).before(step, Archive(PREFIX, (), directories=(PREFIX,)))
     assert pipeline.ours(receipt.read_all(tmp_path)).directories == (PREFIX,)
     assert standing.prefix(tmp_path) == PREFIX

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 import pytest
 from hypothesis import given
@@ -12,9 +11,7 @@ from scenes import recorded
 
 from rmqsetup.checks import schema, settings
 from rmqsetup.checks.plugins import read
-from rmqsetup.host import Command, Result
-from rmqsetup.hosts.local import LocalHost
-from rmqsetup.plan import observe
+from rmqsetup.host import Command, Give, Result
 from rmqsetup.probes.consult import ConsultError, consult
 from rmqsetup.probes.terms import Atom, Map
 from rmqsetup.steps.access import Access, Right
@@ -169,31 +166,21 @@ def observed(step, text, led=""):
 
 def test_rights_are_changed_where_they_differ_and_come_back():
     step = Access(rights("rabbitmq", 0o400))
-    before = observed(step, "root\trabbitmq\t644\t/a\n")
+    before = observed(step, "root\t0\trabbitmq\t7\t644\t/a\n")
     change = step.diff(before)
-    assert [action.argv for action in change.actions] == [
-        ("chown", "--no-dereference", "rabbitmq:rabbitmq", "--", "/a"),
-        ("chmod", "400", "--", "/a"),
-    ]
-    after = observed(step, "rabbitmq\trabbitmq\t400\t/a\n")
+    assert change.actions == (Give("/a", "rabbitmq", "rabbitmq", 0o400),)
+    after = observed(step, "rabbitmq\t6\trabbitmq\t7\t400\t/a\n")
     assert step.diff(after).empty
-    back = change.inverse.diff(observed(change.inverse, "rabbitmq\trabbitmq\t400\t/a\n"))
-    assert [action.argv[1:3] for action in back.actions] == [("--no-dereference", "root:rabbitmq"), ("644", "--")]
+    back = change.inverse.diff(observed(change.inverse, "rabbitmq\t6\trabbitmq\t7\t400\t/a\n"))
+    assert back.actions == (Give("/a", "root", "rabbitmq", 0o644),)
     assert step.key == "access:/a"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes links that belong to somebody else")
-def test_rights_are_left_alone_where_somebody_else_lets_the_way_lead_elsewhere(tmp_path):
-    for name in ("theirs", "ours", "straight"):
-        (tmp_path / f"{name}.real").mkdir()
-        (tmp_path / f"{name}.real/a").touch(0o644)
-        (tmp_path / name).symlink_to(f"{name}.real")
-    os.chown(tmp_path / "theirs", 65534, 65534, follow_symlinks=False)
-    (tmp_path / "b").symlink_to("straight.real/a")
-    os.chown(tmp_path / "b", 65534, 65534, follow_symlinks=False)
-    paths = [tmp_path / name for name in ("theirs/a", "ours/a", "straight.real/a", "b")]
-    step = Access(tuple(Right(str(path), "root", "root", 0o600) for path in paths))
-    assert [right.there for right in observe(step, LocalHost()).rights] == [False, True, True, False]
+def test_who_has_no_name_goes_by_a_number():
+    step = Access(rights("rabbitmq")[:1])
+    assert step.diff(observed(step, "UNKNOWN\t999\tUNKNOWN\t998\t644\t/a\n")).inverse == Access(
+        (Right("/a", "999", "998", 0o644),)
+    )
 
 
 def test_an_older_inverse_of_rights_wins_over_a_newer():

@@ -793,7 +793,7 @@ def kept(folder, *, below=""):
 
     step = Archive(below, (Tree("rabbitmq_server-4.2.9", "ab" * 32),), "rabbitmq_server-4.2.9") if below else File("/x")
     journal = Journal("install", state=folder)
-    journal.before(step, step.bare())
+    journal.before(step, Archive(below, (Tree("rabbitmq_server-4.2.9"),)) if below else File("/x"))
     journal.after("changed")
     journal.finish(DONE)
 

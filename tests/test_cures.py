@@ -7,6 +7,7 @@ That real faults are cured on a real machine is tested in `machine/test_doctor.p
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from scenes import CONF, MORE, Plain, Wires, scene
@@ -144,8 +145,15 @@ def test_an_account_gets_what_it_lacks_with_the_numbers_it_had(passwd, group, wi
     assert all(told.startswith(words) for told, words in zip(commands(change), wished, strict=True))
     if wished:
         back = change.inverse.diff(looked(change.inverse, PASSWD, GROUP))
-        assert len(commands(back)) == len(wished)
+        assert commands(back)
         assert looked(change.inverse, passwd, group) == change.inverse
+
+
+def test_a_group_may_go_with_its_user_and_else_goes_after_it():
+    gone = replace(WISH, there=False, grouped=False)
+    assert commands(gone.diff(looked(gone, PASSWD, GROUP))) == ["userdel rabbitmq"]
+    assert commands(gone.diff(looked(gone, "", GROUP))) == ["groupdel --force rabbitmq"]
+    assert gone.diff(looked(gone, "", "")).empty
 
 
 def test_a_unit_is_read_anew_only_where_its_files_changed():

@@ -23,6 +23,7 @@ from rmqsetup.errors import TrustError
 from rmqsetup.host import FileState
 from rmqsetup.hosts.local import LocalHost
 from rmqsetup.indices import Kind, Offered, Query, Repository
+from rmqsetup.managers import apt_sources
 
 HOST = LocalHost()
 SERVER = Repository("rabbitmq-server/debian/trixie", "trixie", "main", "amd64")
@@ -308,7 +309,7 @@ def test_apt_gives_its_lists_the_same_names(url, tmp_path):
     named = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     metakey, filename = next(line for line in named.splitlines() if "Packages" in line).split()
     expected = filename.rpartition("/")[2].removesuffix("_" + metakey.replace("/", "_")) + "_InRelease"
-    assert indices.list_name(url) == expected
+    assert apt_sources.list_name(url) == expected
 
 
 # --- parsers

@@ -440,17 +440,19 @@ def test_parsers_never_raise(out, err, code):
 
 
 FAKE = """#!/bin/sh
+for last; do :; done
+last=${last%.noarch}
 case "$*" in
-    *'--last '*) tac "$HOME/installed" ;;
+    *'--last '*) tac "$HOME/installed" | sed -n "s/^$last \\(.*\\)/$last-\\1 today/p" ;;
+    *--provides*) sed -n "s/^$last //p" "$HOME/provides" ;;
     '-qa --qf %{NAME}.'*) sed 's/ .*//; s/$/.noarch/' "$HOME/installed" ;;
     '-e '*) echo "$*" >>"$HOME/removed" ;;
-    *--quiet*) for last; do :; done; grep -q "^$last " "$HOME/installed" ;;
+    *--quiet*) grep -q "^$last " "$HOME/installed" ;;
     *--qf*)
-        for last; do :; done
         case $* in *"$last="*) start="$last=" ;; *"$last-"*) start="$last-" ;; *) start= ;; esac
         sed -n "s/^$last /$start/p" "$HOME/installed" | grep .
         ;;
-    *) for last; do :; done; sed -n "s/^$last /$last-/p" "$HOME/installed" ;;
+    *) sed -n "s/^$last /$last-/p" "$HOME/installed" ;;
 esac
 """
 
@@ -516,6 +518,13 @@ def test_what_is_cut_leaves_its_note(machine):
     assert [path.name for path in (machine.home / "state").iterdir()] == ["rmqsetup-transaction.begun"]
     machine("mend")
     assert list((machine.home / "state").iterdir()) == []
+
+
+def test_older_versions_go_but_for_those_that_are_meant_to_be_there(machine):
+    (machine.home / "provides").write_text("nvidia-kmp-default multiversion(kernel)\nerlang erlang(x86-64)\n")
+    names = ("kernel-default 6-1", "kernel-default 7-1", "nvidia-kmp-default 5-1", "nvidia-kmp-default 6-1")
+    machine("mend", installed="".join(f"{line}\n" for line in (*names, "erlang 27-1", "erlang 28-1", "socat 1-1")))
+    assert (machine.home / "removed").read_text() == "-e --nodeps erlang-27-1\n"
 
 
 def test_only_what_is_there_is_installed_again(machine):

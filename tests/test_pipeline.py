@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import resource
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -25,6 +26,7 @@ from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package, apt_sources, apt_trust
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.plan import Plan
 from rmqsetup.receipt import DONE, FAILED, ROLLED_BACK, Journal, lock, read_all, settle
 from rmqsetup.recipe import Request
@@ -33,7 +35,8 @@ from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
 from rmqsetup.version import Wanted
-from rmqsetup.wishes import DATA, SETTINGS
+
+DATA, SETTINGS = SYSTEM.kept, SYSTEM.settings
 
 MACHINES = Path(__file__).parent / "data" / "machines"
 NAMES = sorted(folder.name for folder in MACHINES.iterdir())
@@ -342,6 +345,43 @@ def test_a_last_line_cut_in_the_middle_is_left_out(tmp_path):
     with receipt.open("ab") as stream:
         stream.write(b'{"step": {"type": "Fi')
     assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a"]
+    settle("install", state=tmp_path)
+    assert [receipt.status for receipt in read_all(tmp_path)] == [DONE], "what is written next is a line of its own"
+
+
+def test_a_journal_that_a_full_disk_cuts_says_so_and_goes_on_in_a_line_of_its_own(tmp_path, small_files):
+    journal = Journal("install", state=tmp_path)
+    journal.before(file("/a", "new"), file("/a", None))
+    with small_files(journal.path.stat().st_size + 20), pytest.raises(ManagerError, match="cannot write the journal"):
+        journal.before(file("/b", "new"), file("/b", None))
+    assert not journal.path.read_bytes().endswith(b"\n"), "a part of the line is there"
+    journal.before(file("/c", "new"), file("/c", None))
+    journal.finish(FAILED)
+    assert paths(pipeline.undoing(state=tmp_path)[0]) == ["/a", "/c"]
+
+
+def test_a_secret_that_cannot_be_kept_beside_the_journal_is_an_error_in_words(tmp_path, small_files):
+    journal = Journal("install", state=tmp_path)
+    journal.before(file("/a", "new"), file("/a", None))
+    secret = replace(file("/b", "x" * 4000), secret=True)
+    with small_files(2000), pytest.raises(ManagerError, match="cannot write the journal"):
+        journal.before(file("/b", "new"), secret)
+
+
+@pytest.fixture
+def small_files():
+    """Files of this process can have so many bytes and no more, as on a disk that is full."""
+
+    @contextmanager
+    def limited(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 def test_the_former_content_of_a_secret_file_is_beside_the_journal_for_root_alone(tmp_path):
@@ -376,24 +416,6 @@ def test_one_at_a_time_changes_a_machine(tmp_path):
         pass
     with lock(tmp_path):
         pass
-
-
-def test_nothing_is_begun_that_a_full_disk_keeps_out_of_the_journal_and_its_end_is_noted(tmp_path):
-    journal = Journal("install", state=tmp_path)
-    journal.before(File("/a", b""), File("/a", None))
-    journal.after("changed")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, limits[1]))
-    try:
-        with pytest.raises(ManagerError, match="cannot write the journal"):
-            journal.before(File("/b", b""), File("/b", None))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not journal.path.read_bytes().endswith(b"\n"), "ten bytes of the line were written"
-    journal.finish(ROLLED_BACK)
-    (receipt,) = read_all(tmp_path)
-    assert [entry.step.path for entry in receipt.entries] == ["/a"]
-    assert receipt.status == ROLLED_BACK
 
 
 def test_what_was_undone_is_not_undone_again(tmp_path):

@@ -194,6 +194,14 @@ def test_a_cure_starts_services_behind_all_else():
     assert cure(found).steps == (OWNED, start)
 
 
+def test_paths_that_two_findings_want_opened_are_all_opened():
+    more = Access((*OWNED.rights, Right("/var/lib/rabbitmq/mnesia/x", "rabbitmq", "rabbitmq", 0o640)))
+    found = examined(
+        error("RMQ-053", "owner", fix=(OWNED,), safe=True), error("RMQ-050", "mode", fix=(more,), safe=True)
+    )
+    assert cure(curable(found, "safe")).steps == (more,)
+
+
 def test_what_something_else_keeps_down_is_not_started():
     start = Service("systemd", "rabbitmq-server", enabled=None)
     found = examined(

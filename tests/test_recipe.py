@@ -392,6 +392,7 @@ def test_an_archive_is_wished_for_by_recipe_and_by_options(tmp_path):
         (Overrides(archive=Archived(prefix="/srv/broker")), "belongs to the sources archive and user only"),
         (Overrides(source="archive", archive=Archived("/srv")), "is no folder to put a broker into"),
         (Overrides(source="archive", archive=Archived("/srv/a b")), "is no folder to put a broker into"),
+        (Overrides(source="archive", archive=Archived("/srv/a%h")), "is no folder to put a broker into"),
         (Overrides(source="archive", archive=Archived("/srv/../etc")), "is no folder to put a broker into"),
         (Overrides(source="archive", archive=Archived("/srv/b", "/none")), "archive.file: there is no file /none"),
         (Overrides(source="archive", archive=Archived("/srv/b", erlang="https://m/o")), "archive.erlang_digest"),

@@ -15,10 +15,10 @@ from rmqsetup.detect import detect
 from rmqsetup.facts import Facts, Init
 from rmqsetup.host import FileState
 from rmqsetup.hosts.replay import ReplayHost
-from rmqsetup.indices import list_name
 from rmqsetup.managers import apt_sources
 from rmqsetup.managers.apt_sources import OURS as SOURCES
 from rmqsetup.managers.apt_sources import PIN
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.plan import Plan
 from rmqsetup.recipe import Request
 from rmqsetup.resolve import resolve
@@ -27,7 +27,9 @@ from rmqsetup.steps import Phase
 from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.steps.service import Service
-from rmqsetup.wishes import CONFIG, LIMITS, PLUGINS, SETTINGS, Ours, Retirement
+from rmqsetup.wishes import LIMITS, Ours, Retirement
+
+CONFIG, SETTINGS, PLUGINS = SYSTEM.config, SYSTEM.settings, SYSTEM.plugins
 
 FACTS = detect(ReplayHost(Path(__file__).parent / "data" / "machines" / "debian-13"))
 KEYRING = "/usr/share/keyrings/com.rabbitmq.team.asc"
@@ -378,9 +380,11 @@ def offer(folder: Path, dists: str, origin: str, versions: dict[str, str]) -> No
     lists = folder / "state" / "lists"
     suite = dists.rpartition("/")[2]
     head = f"Origin: {origin}\nLabel: {origin}\n" if origin else ""
-    (lists / list_name(f"{dists}/Release")).write_text(f"{head}Suite: {suite}\nCodename: {suite}\nComponents: main\n")
+    (lists / apt_sources.list_name(f"{dists}/Release")).write_text(
+        f"{head}Suite: {suite}\nCodename: {suite}\nComponents: main\n"
+    )
     stanzas = (
         f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nFilename: {name}.deb\nSize: 1\n"
         for name, version in versions.items()
     )
-    (lists / list_name(f"{dists}/main/binary-amd64/Packages")).write_text("\n".join(stanzas))
+    (lists / apt_sources.list_name(f"{dists}/main/binary-amd64/Packages")).write_text("\n".join(stanzas))

@@ -9,24 +9,28 @@ from pathlib import Path
 
 from rmqsetup.errors import ManagerError
 
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""What the system says of a path at which nothing can be; links in a circle lead to nothing, too."""
+
 
 def make_folder(place: Path) -> None:
     """Make a folder with those above it, for everybody to read whatever the umask: a node is another user."""
     if place.is_dir():
         return
     make_folder(place.parent)
-    place.mkdir()
-    place.chmod(0o755)
+    with contextlib.suppress(FileExistsError):  # made by somebody else meanwhile
+        place.mkdir()
+        place.chmod(0o755)
 
 
 def remove_empty(directories: tuple[str, ...]) -> None:
-    """Remove those directories that are empty, in the order given; one already gone is fine."""
+    """Remove those directories that are empty, in the order given; one already gone is fine, a mount point stays."""
     for directory in directories:
         with contextlib.suppress(FileNotFoundError):
             try:
                 os.rmdir(directory)  # noqa: PTH106
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY):
                     raise
 
 

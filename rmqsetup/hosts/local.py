@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from rmqsetup.errors import ManagerError
 from rmqsetup.host import (
@@ -20,6 +21,7 @@ from rmqsetup.host import (
     Clear,
     Command,
     FileState,
+    Give,
     Link,
     Listener,
     Remove,
@@ -28,10 +30,14 @@ from rmqsetup.host import (
     Unpack,
     Write,
 )
-from rmqsetup.hosts.disk import file_error, make_folder, remove_empty, sync_directory
+from rmqsetup.hosts import rights
+from rmqsetup.hosts.disk import NOWHERE, file_error, make_folder, remove_empty, sync_directory
 
 OPEN, KEPT = 0o022, -1
 """What root's commands make is for everybody to read, as package managers expect; a user's umask is kept."""
+
+PLAIN = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+"""Programs speak English, which is what we read. glibc heeds LANGUAGE in every locale but C itself."""
 
 GRACE = 5.0
 """Seconds between the polite and the final signal to a command that is to end."""
@@ -53,13 +59,13 @@ class LocalHost:
                 stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "LC_ALL": "C.UTF-8", **dict(command.env)},
+                env={**os.environ, **PLAIN, **dict(command.env)},
                 start_new_session=True,
                 umask=OPEN if os.geteuid() == 0 else KEPT,
             )
         except FileNotFoundError:
             return Result(command, NOT_FOUND, "", f"{command.argv[0]}: not found")
-        except PermissionError as error:
+        except OSError as error:  # no right to run it, or nothing that this machine can run
             return Result(command, NOT_FOUND - 1, "", f"{command.argv[0]}: {error.strerror}")
         with _held_interrupt(process, listener) as interrupt:
             stdout, stderr, timed_out = _converse(process, command, listener, interrupt)
@@ -72,16 +78,20 @@ class LocalHost:
         """Return a file with mode and owner; content is None where we may not read it."""
         try:
             status = os.stat(path)  # noqa: PTH116 - one call that raises what we need
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except PermissionError:
             return FileState(None, 0, "", "")
+        except OSError as error:
+            if error.errno in NOWHERE:
+                return None
+            raise file_error(f"cannot read {path}", error) from error
         if not stat.S_ISREG(status.st_mode):
             return None
         try:
             content = Path(path).read_bytes()
         except PermissionError:
             content = None
+        except OSError as error:
+            raise file_error(f"cannot read {path}", error) from error
         return FileState(
             content,
             stat.S_IMODE(status.st_mode),
@@ -101,7 +111,7 @@ class LocalHost:
         """Put a file in place: a temporary file beside it, owner and mode set, fsync, rename."""
         import tempfile
 
-        target = Path(write.path)
+        target = rights.led(Path(write.path))
         try:
             content = Path(write.source).read_bytes() if write.source else write.content
             make_folder(target.parent)
@@ -133,6 +143,10 @@ class LocalHost:
         except OSError as error:
             raise file_error(f"cannot remove {remove.path}", error) from error
 
+    def give(self, give: Give) -> None:
+        """Change owner, group and mode, led by no link of somebody else's."""
+        rights.give(give)
+
     def peek(self, path: str) -> Standing | None:
         """Return what stands at a path, links not followed."""
         from rmqsetup.hosts import trees
@@ -162,11 +176,8 @@ def _converse(
     process: subprocess.Popen[bytes], command: Command, listener: Listener | None, interrupt: _held_interrupt
 ) -> tuple[str, str, bool]:
     """Feed and read a process until it has ended; return stdout, stderr, and whether the deadline ended it."""
-    if command.stdin and process.stdin:
-        with contextlib.suppress(BrokenPipeError):  # it ended without reading; its exit code says the rest
-            process.stdin.write(command.stdin)
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+    if process.stdin:  # beside the reading: a program may answer before it has read all, and wait for us to hear it
+        threading.Thread(target=_feed, args=(process.stdin, command.stdin), daemon=True).start()
     ears = _Ears(process, listener)
     deadline, timed_out = time.monotonic() + command.timeout, False
     while ears.open:
@@ -182,6 +193,13 @@ def _converse(
     process.wait()
     stdout, stderr = ears.close()
     return stdout, stderr, timed_out
+
+
+def _feed(stdin: IO[bytes], content: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it ended without reading; its exit code says the rest
+        stdin.write(content)
+    with contextlib.suppress(BrokenPipeError):
+        stdin.close()
 
 
 class _Ears:
@@ -274,12 +292,8 @@ class _held_interrupt:  # noqa: N801 - reads as a statement: with _held_interrup
 
 def _give(handle: int, owner: str, group: str) -> None:
     """Give an open file to its owner; a plain user can only make files of his own."""
-    if os.geteuid() != 0:
-        return
-    import grp
-    import pwd
-
-    os.fchown(handle, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
+    if os.geteuid() == 0:
+        os.fchown(handle, *rights.numbers(owner, group))
 
 
 def _user_name(number: int) -> str:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rmqsetup.host import Clear, Command, FileState, Kind, Link, Listener, Remove, Result, Standing, Unpack, Write
+from rmqsetup.host import Clear, Command, FileState, Give, Kind, Link, Listener, Remove, Result, Standing, Unpack, Write
 
 
 class ReplayHost:
@@ -58,6 +58,10 @@ class ReplayHost:
     def remove(self, remove: Remove) -> NoReturn:
         """Refuse: a recorded machine cannot change."""
         raise AssertionError(f"{self.folder.name} was asked to remove {remove.path}")
+
+    def give(self, give: Give) -> NoReturn:
+        """Refuse: a recorded machine cannot change."""
+        raise AssertionError(f"{self.folder.name} was asked to give {give.path}")
 
     def peek(self, path: str) -> Standing | None:
         """Return what was recorded at a path; links were not."""

@@ -14,7 +14,7 @@ from rmqsetup import parcel
 from rmqsetup.errors import ConflictError, ManagerError, TrustError
 from rmqsetup.host import MARK, Clear, Command, Kind, Link, Result, Standing, Unpack
 from rmqsetup.hosts import debs
-from rmqsetup.hosts.disk import file_error, make_folder, remove_empty, sync_directory
+from rmqsetup.hosts.disk import NOWHERE, file_error, make_folder, remove_empty, sync_directory
 from rmqsetup.tarball import Entry, entries, refused
 from rmqsetup.tarball import Kind as Entries
 
@@ -30,10 +30,12 @@ def peek(path: str) -> Standing | None:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
             return Standing(Kind.LINK, os.readlink(path))  # noqa: PTH115 - as it is written
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except PermissionError:
         return Standing(Kind.OTHER)
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return None
+        raise file_error(f"cannot look at {path}", error) from error
     if stat.S_ISDIR(mode):
         return Standing(Kind.FOLDER)
     return Standing(Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER)

@@ -23,7 +23,7 @@ _ASKING = ("-o", "Debug::NoLocking=1", "-o", "APT::Get::Assume-Yes=false", "-o",
 """Whoever has configured apt to say yes, as images of containers do, or to be very quiet, has it refuse held ones."""
 _HALF_UNPACKED = ("-o", "Dpkg::Options::=--force-remove-reinstreq")
 """A package that was killed while it was unpacked has to be unpacked again before dpkg removes it, unless told."""
-_BUSY = ("Could not get lock", "is another process using it")
+_BUSY = ("Could not get lock", "is another process using it", "locked by another process")
 _LIST = ("dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n")
 
 _LOCKS = (
@@ -193,7 +193,7 @@ def _guarded(run: Command, service: str, keep: tuple[str, ...], *, purge: bool) 
     script = files("rmqsetup.managers").joinpath("transaction.sh").read_text()
     command = ("purge-keeping", *run.argv) if purge else run.argv
     argv = ("sh", "-c", script, "transaction", service or "-", *keep, "--", *command)
-    return Command(argv, env=run.env, timeout=run.timeout, busy=run.busy)
+    return replace(run, argv=argv)
 
 
 def _readable(command: Command) -> str:
@@ -205,7 +205,8 @@ def _readable(command: Command) -> str:
 
 
 def _select(names: tuple[str, ...], mark: str) -> Command:
-    return Command(("dpkg", "--set-selections"), stdin="".join(f"{name} {mark}\n" for name in names).encode())
+    lines = "".join(f"{name} {mark}\n" for name in names)
+    return Command(("dpkg", "--set-selections"), stdin=lines.encode(), busy=_BUSY)
 
 
 def _state(letters: str) -> State:
@@ -260,7 +261,16 @@ _REASONS: tuple[tuple[str, type[RmqsetupError], str], ...] = (
     (_UNTRUSTED, TrustError, "do not install from this source until it is clear why"),
     (r"is not valid yet|is expired|Release file .* expired", TrustError, "check this machine's clock with: date -u"),
     (r"No space left on device|enough free space", ManagerError, f"free some space (df -h), {_AGAIN}"),
-    (r"Could not get lock|frontend lock", ManagerError, "wait for it, or give more time with --lock-timeout SECONDS"),
+    (
+        r"cannot be set aside",
+        ManagerError,
+        f"unmount what is mounted there (findmnt shows it; the data stay on it), {_AGAIN}",
+    ),
+    (
+        r"Could not get lock|frontend lock|locked by another",
+        ManagerError,
+        "wait for it, or give more time with --lock-timeout SECONDS",
+    ),
     (r"Read-only file system", ManagerError, f"remount the file system writable, {_AGAIN}"),
     (_UNREACHED, NetworkError, f"check the network and the proxy settings, {_AGAIN}"),
     (r"Held packages were changed|held broken packages", ManagerError, "see what is held with: apt-mark showhold"),

@@ -9,9 +9,6 @@ from rmqsetup.managers import Package
 from rmqsetup.managers.apt import PATIENCE, word
 from rmqsetup.parcel import Part
 
-LISTS = "/var/lib/apt/lists"
-"""Where apt keeps what its sources offer, as of the last `apt-get update`."""
-
 _FROM_NOTHING = ("-o", "Dir::State::status=/dev/null", "-o", "Debug::NoLocking=1")
 """As if nothing were installed: what a machine has already would be left out, and it may be half of an Erlang."""
 

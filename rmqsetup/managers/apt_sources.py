@@ -246,21 +246,25 @@ def parse_policy(text: str) -> tuple[Policy, ...]:
 def _offer(package: str, version: str, line: str) -> Offer | None:
     match = _ORIGIN.match(line)
     if match:
-        suite, _, component = match["where"].rpartition("/")
-        return Offer(
-            package, version, match["arch"] or "", int(match["priority"]), match["uri"], suite or "/", component
-        )
+        where = match["where"]
+        suite, _, component = (where, "", "") if where.endswith("/") else where.rpartition("/")
+        return Offer(package, version, match["arch"] or "", int(match["priority"]), match["uri"], suite, component)
     installed = re.match(r"^ {6,}(-?\d+) (/\S+)$", line)
     return Offer(package, version, "", int(installed[1]), "", "", "") if installed else None
 
 
+def list_name(url: str) -> str:
+    """Return the name apt gives the file of a URL in its lists (apt's URItoFileName)."""
+    bare = re.sub(r"^[a-z0-9+-]+:(?://)?(?:[^/@]*@)?", "", url)
+    quoted = re.sub(r"""[^!-~]|[\\|{}\[\]<>"^~_=!@#$%&*]""", lambda found: f"%{ord(found[0]):02x}", bare)
+    return quoted.replace("/", "_")
+
+
 def release_files(uri: str, suite: str) -> tuple[str, ...]:
     """Return the paths under which apt may keep the Release file of a suite, likeliest first."""
-    place = f"{uri.rstrip('/')}/" if suite.endswith("/") else f"{uri.rstrip('/')}/dists/{suite}/"
-    bare = re.sub(r"^[a-z0-9+-]+:/*(?:[^/@]*@)?", "", place)
-    quoted = re.sub(r"[^A-Za-z0-9/.:,;()*'+-]", lambda match: f"%{ord(match[0]):02x}", bare)
-    name = quoted.replace("/", "_")
-    return f"{LISTS}/{name}InRelease", f"{LISTS}/{name}Release"
+    inner = suite.lstrip("/") if suite.endswith("/") else f"dists/{suite}/"
+    place = f"{uri.rstrip('/')}/{inner}"
+    return tuple(f"{LISTS}/{list_name(place + name)}" for name in ("InRelease", "Release"))
 
 
 def parse_origin(text: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmqsetup.errors import ManagerError, NetworkError, RmqsetupError, TrustError, UnsupportedError
 from rmqsetup.host import Command, Result
@@ -119,13 +119,11 @@ class Brew:
 
     def mend(self, wish: Wish) -> Command:
         """Link a formula that was poured and not linked, which is what an install that was cut can leave."""
-        command = self._run("link", wish.hold_back)
-        return Command(command.argv, env=command.env, timeout=command.timeout, busy=command.busy, weighed=True)
+        return replace(self._run("link", wish.hold_back), weighed=True)
 
     def complete(self, wish: Wish) -> Command:
         """Install once more: what is there is left alone."""
-        command = self._run("install", "--formula", *(package.name for package in wish.install))
-        return Command(command.argv, env=command.env, timeout=command.timeout, busy=command.busy, weighed=True)
+        return replace(self._run("install", "--formula", *(package.name for package in wish.install)), weighed=True)
 
     def hold(self, names: tuple[str, ...]) -> Command:
         """Pin: `brew upgrade` would delete the programs of a broker that runs."""

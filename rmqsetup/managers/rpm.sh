@@ -65,9 +65,10 @@ transact() {
 }
 
 mend() {
-    # several versions of a kernel are meant to be there, and so are keys
+    # several versions of a kernel are meant to be there, of its modules, and so are keys
     rpm -qa --qf "%{NAME}.%{ARCH}\n" | grep -v -e '^gpg-pubkey' -e '^kernel' -e '^kmod' | sort | uniq -d |
         while read -r name; do
+            ! rpm -q --provides "$name" | grep -qE '^(installonlypkg|multiversion)\(' || continue
             newest=$(rpm -q --last "$name" | sed -n '1s/ .*//p')
             for package in $(rpm -q "$name"); do
                 [ "$package" = "$newest" ] || rpm -e --nodeps "$package" </dev/null

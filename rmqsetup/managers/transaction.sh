@@ -7,7 +7,8 @@
 # alone, so that the node boots once, later, with its configuration in place, and a node that cannot
 # start never leaves dpkg half-configured. A policy that was there is asked for everything else, and
 # comes back. With purge-keeping the directories are moved aside, so that a purge that deletes them
-# deletes nothing; an *-env.conf of comments alone, which the package put there, goes afterwards.
+# deletes nothing; where one cannot be moved, as a mount point, nothing is purged. An *-env.conf of
+# comments alone, which the package put there, goes afterwards.
 # All is put back when COMMAND has ended, also when this shell was killed (a sentinel in a session of
 # its own sees to that) and, should both have been killed, by the next run.
 set -u
@@ -66,7 +67,10 @@ fi
 if [ "$1" = purge-keeping ]; then
     shift
     for directory in $directories; do
-        [ ! -e "$directory" ] || mv "$directory" "$directory.rmqsetup-kept"
+        [ -e "$directory" ] || continue
+        why=$(mv -T "$directory" "$directory.rmqsetup-kept" 2>&1) && continue
+        echo "E: $directory cannot be set aside, and a purge would delete what is in it: $why" >&2
+        exit 1
     done
 fi
 "$@" 3>&1 # apt closes its status stream to dpkg, so that stream must not be dpkg's own standard output

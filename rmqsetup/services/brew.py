@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from rmqsetup.errors import BrokerNotReadyError, RmqsetupError, UnsupportedError
 from rmqsetup.host import Command, Result
 from rmqsetup.managers.brew import ENVIRONMENT
 from rmqsetup.services import ServiceState, launchd
-from rmqsetup.services.nodes import function, since
+from rmqsetup.services.nodes import ByHand, function, since
 
 _NODES = "prefix=$1 name=$2\n" + function('*"$prefix/"*beam*')
 
@@ -156,7 +157,7 @@ class BrewServices:
         return Command((self.program, "services", *words), env=ENVIRONMENT, timeout=START_SECONDS)
 
 
-class Detached:
+class Detached(ByHand):
     """The node of a Homebrew where there is no session to put a service in: started detached, as its user."""
 
     def __init__(self, prefix: str) -> None:
@@ -167,41 +168,18 @@ class Detached:
         return Command(("sh", "-c", f"{_SHOW}true", "show", self.prefix, name))
 
     def parse(self, text: str) -> ServiceState:
-        """Read which process there is."""
-        began = since(text)
-        known = "installed" in text.splitlines()
-        words = "no process" if began is None else "a process"
-        return ServiceState(known=known, running=began is not None, enabled=None, since=began or 0.0, words=words)
-
-    def reload(self) -> tuple[Command, ...]:
-        """Do nothing: there are no definitions."""
-        return ()
+        """Read which process there is, and whether there is a formula."""
+        return replace(super().parse(text), known="installed" in text.splitlines())
 
     def start(self, name: str) -> Command:
         """Start the node detached from us."""
         argv = ("sh", "-c", _DETACH + _APPEAR, "start", self.prefix, name)
         return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
 
-    def restart(self, name: str) -> tuple[Command, ...]:
-        """Stop, then start."""
-        return (self.stop(name), self.start(name))
-
     def stop(self, name: str) -> Command:  # noqa: ARG002
         """Ask the node to end, and wait for it."""
         argv = (f"{self.prefix}/opt/rabbitmq/sbin/rabbitmqctl", "shutdown")
         return Command(argv, env=(settings(self.prefix),), timeout=START_SECONDS)
-
-    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
-        """Do nothing: nobody remembers."""
-        return ()
-
-    def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
-        """Do nothing: nobody starts services here."""
-        return ()
-
-    def disable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
-        """Do nothing: nobody starts services here."""
-        return ()
 
     def explain(self, name: str, result: Result) -> RmqsetupError:
         """Say where the node's own words are."""

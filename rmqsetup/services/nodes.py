@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rmqsetup.host import Command
+from rmqsetup.services import ServiceState
+
 _FUNCTION = """nodes() {
     if [ -d /proc/self ]; then
         for words in $(grep -al beam /proc/[0-9]*/cmdline 2>/dev/null); do
@@ -20,6 +23,62 @@ _FUNCTION = """nodes() {
     fi
 }
 """
+
+STOP = """ended() {
+    if [ -d /proc/self ]; then [ -z "$(tr -d '\\0' 2>/dev/null <"/proc/$1/cmdline")" ]
+    else ! kill -0 "$1" 2>/dev/null
+    fi
+}
+pids=$(nodes | cut -d " " -f 2)
+[ -n "$pids" ] || exit 0
+kill -TERM $pids
+for pid in $pids; do
+    until ended "$pid"; do sleep 0.1; done
+done
+"""
+"""Ask the nodes to end, and wait for them.
+
+Where PID 1 reaps nobody an ended node stays as a zombie: one that has no command line any more.
+"""
+
+
+class ByHand:
+    """A node that nothing looks after: found among the processes, started by us, and never by anything at boot."""
+
+    def parse(self, text: str) -> ServiceState:
+        """Read which process there is."""
+        began = since(text)
+        found = re.search(r"^process (\d+) ", text, re.MULTILINE)
+        words = f"process {found[1]}" if found and began is not None else "no process"
+        return ServiceState(known=True, running=began is not None, enabled=None, since=began or 0.0, words=words)
+
+    def reload(self) -> tuple[Command, ...]:
+        """Do nothing: there are no definitions."""
+        return ()
+
+    def forget(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody remembers."""
+        return ()
+
+    def start(self, name: str) -> Command:
+        """Start the node detached from us."""
+        raise NotImplementedError
+
+    def stop(self, name: str) -> Command:
+        """Ask the node to end, and wait for it."""
+        raise NotImplementedError
+
+    def restart(self, name: str) -> tuple[Command, ...]:
+        """Stop, then start."""
+        return (self.stop(name), self.start(name))
+
+    def enable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody starts services here."""
+        return ()
+
+    def disable(self, name: str) -> tuple[Command, ...]:  # noqa: ARG002
+        """Do nothing: nobody starts services here."""
+        return ()
 
 
 def function(beam: str) -> str:

@@ -32,7 +32,7 @@ class Phase(IntEnum):
 
 @runtime_checkable
 class Step(Protocol):
-    """A desired state that answers four pure questions: what to look at, what is, what would change, what is bare."""
+    """A desired state that answers three pure questions: what to look at, what is, and what would change."""
 
     @property
     def key(self) -> str:
@@ -50,9 +50,6 @@ class Step(Protocol):
 
     def diff(self: AnyStep, observed: AnyStep) -> Change:
         """Return what turns `observed` into this, and the step that turns it back."""
-
-    def bare(self: AnyStep) -> AnyStep:
-        """Return what a machine without this looks like."""
 
     def explain(self, result: Result) -> RmqsetupError:
         """Turn a failed command of this step into an error with cause and hint."""

@@ -46,18 +46,13 @@ class Account:
         return replace(self, there=bool(user), grouped=bool(group), home=home)
 
     def diff(self, observed: Account) -> Change:
-        """Make what is missing, with the numbers it had; the user goes before its group."""
-        actions = [*self._user(observed), *self._group(observed)]
-        if self.there:
-            actions.reverse()
+        """Make what is missing, with the numbers it had; the user goes before its group, or with it (login.defs)."""
+        user, group = self._user(observed), self._group(observed)
+        actions = (*group, *user) if self.there else user or group
         if not actions:
             return Change()
         verb = "set up" if self.there and self.grouped else "take back"
-        return Change(tuple(actions), observed, f"{verb} the user {self.name} and its group")
-
-    def bare(self) -> Account:
-        """Return neither user nor group."""
-        return replace(self, there=False, grouped=False)
+        return Change(actions, observed, f"{verb} the user {self.name} and its group")
 
     def explain(self, result: Result) -> RmqsetupError:
         """Say which change of the account was refused."""
@@ -67,22 +62,22 @@ class Account:
         """Go back to the older state."""
         return self
 
-    def _user(self, observed: Account) -> list[Action]:
+    def _user(self, observed: Account) -> tuple[Action, ...]:
         numbers = ("--uid", str(self.uid), "--gid", str(self.gid))
         if self.there and not observed.there:
             home = ("--home-dir", self.home, "--no-create-home", "--shell", SHELL)
-            return [Command(("useradd", "--system", *numbers, *home, self.name))]
+            return (Command(("useradd", "--system", *numbers, *home, self.name)),)
         if not self.there and observed.there:
-            return [Command(("userdel", self.name))]
+            return (Command(("userdel", self.name)),)
         moved = self.there and self.home != observed.home
-        return [Command(("usermod", "--home", self.home, self.name))] if moved else []
+        return (Command(("usermod", "--home", self.home, self.name)),) if moved else ()
 
-    def _group(self, observed: Account) -> list[Action]:
+    def _group(self, observed: Account) -> tuple[Action, ...]:
         if self.grouped == observed.grouped:
-            return []
+            return ()
         if self.grouped:
-            return [Command(("groupadd", "--system", "--gid", str(self.gid), self.name))]
-        return [Command(("groupdel", "--force", self.name))]
+            return (Command(("groupadd", "--system", "--gid", str(self.gid), self.name)),)
+        return (Command(("groupdel", "--force", self.name)),)
 
 
 def _row(name: str, answer: Answer) -> list[str]:

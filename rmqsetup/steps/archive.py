@@ -126,10 +126,6 @@ class Archive:
             conflict=self._turned(observed),
         )
 
-    def bare(self) -> Archive:
-        """Return no link and none of the trees."""
-        return replace(self, trees=tuple(Tree(tree.name) for tree in self.trees), target="")
-
     def explain(self, result: Result) -> RmqsetupError:
         """Never needed: trees are made without commands."""
         return RmqsetupError(f"{self.place} could not be made", cause=result.tail())

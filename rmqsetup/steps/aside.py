@@ -65,10 +65,6 @@ class Aside:
         words = f"move {self.to} back to {self.path}"
         return Change((*newer, _renamed(self.to, self.path)), inverse, words, conflict=told)
 
-    def bare(self) -> Aside:
-        """Return it in its place."""
-        return replace(self, aside=False)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say what could not be moved."""
         hint = "look at the file system: is it mounted read-only (findmnt), or the path immutable (lsattr)?"

@@ -59,10 +59,6 @@ class Disabled:
         many = f"{len(self.lines)} lines" if len(self.lines) > 1 else f"line {self.lines[0][0]}"
         return Change((action,), back, f"comment out {many} of {self.path}", details)
 
-    def bare(self) -> Disabled:
-        """Return no wish at all."""
-        return replace(self, lines=())
-
     def explain(self, result: Result) -> RmqsetupError:
         """Never needed: a file is written without commands."""
         return RmqsetupError(f"{self.path} could not be written", cause=result.tail())

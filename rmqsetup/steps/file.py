@@ -97,10 +97,6 @@ class File:
         conflict = f"{self.path} was edited by somebody else: their version stays as {self.path}{KEPT}" if kept else ""
         return Change((*kept, action, *(() if kept else spare)), inverse, f"{verb} {self.path}", conflict=conflict)
 
-    def bare(self) -> File:
-        """Return no file."""
-        return replace(self, content=None, source="", digest="")
-
     def explain(self, result: Result) -> RmqsetupError:
         """Never needed: a file is written without commands."""
         return RmqsetupError(f"{self.path} could not be written", cause=result.tail())

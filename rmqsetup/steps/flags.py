@@ -56,10 +56,6 @@ class Flags:
         enable = Command((self.program, "-q", "enable_feature_flag", "all"), timeout=120)
         return Change((ready, enable), None, "enable the stable feature flags", observed.disabled)
 
-    def bare(self) -> Flags:
-        """Return the same: flags stay enabled."""
-        return self
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say that the node is not there to enable them, or would not."""
         hint = "rmqsetup verify shows how far the node came"

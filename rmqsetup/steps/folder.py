@@ -47,10 +47,6 @@ class Folder:
         made = Command(("install", "-d", "-o", self.owner, "-g", self.group, "-m", f"{self.mode:o}", "--", self.path))
         return Change((made,), Aside(self.path, self.spare), f"make the folder {self.path}")
 
-    def bare(self) -> Folder:
-        """Return no folder."""
-        return replace(self, there=False)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say which folder could not be made."""
         return ManagerError(f"the folder {self.path} could not be made", cause=result.tail())

@@ -42,10 +42,6 @@ class Mask:
         verb = "mask" if self.masked else "unmask"
         return Change((Command(("systemctl", "--quiet", verb, self.unit)),), observed, f"{verb} {self.unit}")
 
-    def bare(self) -> Mask:
-        """Return a unit that can be started."""
-        return replace(self, masked=False)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say what systemd did not do."""
         return ManagerError(f"{result.command} failed", cause=result.tail())

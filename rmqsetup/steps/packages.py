@@ -104,10 +104,6 @@ class Packages:
         self._refuse(observed)
         return self._transact(observed, gone, words)
 
-    def bare(self) -> Packages:
-        """Return a machine without the wanted packages."""
-        return replace(self, want=(), absent=tuple(p.name for p in self.want), hold=(), release=self.hold)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Turn a failed command of this step into an error of the right family."""
         return self._manager.explain(result, self.uris)

@@ -106,10 +106,6 @@ class Service:
         newer = [path for path in self.newer_than if path in changed]
         return replace(self, outdated=self.outdated or newer[0]) if newer and self.running else self
 
-    def bare(self) -> Service:
-        """Return a service that neither runs nor starts at boot."""
-        return replace(self, enabled=False, running=False)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say which service would not do what, and where its own words are."""
         return self._manager.explain(self.name, result)

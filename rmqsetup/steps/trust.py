@@ -53,10 +53,6 @@ class Trust:
         words = f"{'trust' if self.trusted else 'no longer trust'} the key {self.fingerprint}"
         return Change((command,), inverse, words)
 
-    def bare(self) -> Trust:
-        """Return that nobody trusts it."""
-        return replace(self, trusted=False)
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say why rpm did not take the key, or did not let it go."""
         return rpm.explain_trust(result)

@@ -62,10 +62,6 @@ class Units:
             (*read, *forgotten), replace(self, whole=False), f"let systemd read the changed unit {self.unit} anew"
         )
 
-    def bare(self) -> Units:
-        """Return the same: there is nothing that could be missing."""
-        return self
-
     def explain(self, result: Result) -> RmqsetupError:
         """Say what systemd did not do."""
         return ManagerError(f"{result.command} failed", cause=result.tail())

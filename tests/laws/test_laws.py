@@ -23,13 +23,16 @@ from rmqsetup.detect import detect
 from rmqsetup.errors import UsageError
 from rmqsetup.hosts.replay import ReplayHost
 from rmqsetup.managers import Package
+from rmqsetup.managers.layout import SYSTEM
 from rmqsetup.plan import Plan, preview
-from rmqsetup.recipe import DEFINITIONS, Request
+from rmqsetup.recipe import Request
 from rmqsetup.resolve import resolve
 from rmqsetup.settings import Setting
 from rmqsetup.steps.file import KEPT, File
 from rmqsetup.steps.service import Service
-from rmqsetup.wishes import LIMITS, PLUGINS, SETTINGS, build
+from rmqsetup.wishes import LIMITS, build
+
+SETTINGS, PLUGINS, DEFINITIONS = SYSTEM.settings, SYSTEM.plugins, SYSTEM.definitions
 
 HERE = Path(__file__).parent
 FACTS = detect(ReplayHost(HERE.parent / "data" / "machines" / "debian-13"))
