@@ -319,6 +319,10 @@ def test_the_tail_of_a_log_is_of_clients():
         "[info] <0.8.0> Stopping vhost supervisor <0.738.0> for vhost 'test-8e671372ec7c'",
         "[info] <0.8.0> Closing all connections in vhost 'v' on node 'rmq-b@localhost' because the vhost is stopping",
         "[info] <0.8.0> Successfully set permissions for 'guest' in virtual host 'test-9' to '.*', '.*', '.*'",
+        "[info] <0.8.0> Deleting queues in vhost 'test-602bbb352d60' because it's being deleted",
+        "[info] <0.8.0> Deleting exchanges in vhost 'test-602bbb352d60' because it's being deleted",
+        "[info] <0.8.0> Clearing policies and runtime parameters in vhost 'test-602b' because it's being deleted",
+        "[info] <0.8.0> Virtual host 'test-602bbb352d60' is stopping",
         '[warning] <0.8.0> Message store "7DM1/msg_store_persistent": rebuilding indices from scratch',
     )
     bad = f'{time} [error] <0.8.0> Message store "7DM1/msg_store_persistent": damaged'

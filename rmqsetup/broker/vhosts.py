@@ -29,7 +29,8 @@ _UPKEEP = re.compile(
     r"^\S+ \S+ \[(?:info|warning|debug)\] <[\d.]+> (?:(?:Adding|Deleting) vhost |(?:Closing|Stopping) \D*vhost "
     r"|Insert(?:ed|ing) a virtual host|Successfully (?:set|cleared) permissions|Clear\w+ permissions|Message store "
     r"|(?:Started|Starting|Stopping|Deleting) message store|Making sure data directory|Setting segment_entry_count"
-    r"|Recovering \d+ queues|Delet(?:ing|ed) a virtual host|Running boot step )"
+    r"|Recovering \d+ queues|Delet(?:ing|ed) a virtual host|Deleting (?:queues|exchanges) in vhost "
+    r"|Virtual host '.*' is stopping|Clearing policies and runtime parameters in vhost |Running boot step )"
 )
 """What a node logs of virtual hosts that come and go, thirty lines for each, and step by step of its start."""
 
