@@ -5,12 +5,12 @@ What follows on the machine is in `prefix`; the rest of a request in `recipe`.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from rmqsetup import xdg
 from rmqsetup.codec import Problem, did_you_mean
 
 BELOW = ("archive", "user")
@@ -91,8 +91,7 @@ def judge_archives(wish: Archived, source: str) -> Iterator[Problem]:
 
 def of_user(wish: Archived) -> Archived:
     """Return the wish with a prefix: that of the user's data, unless another was said."""
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return wish if wish.prefix else replace(wish, prefix=str(Path(data).expanduser() / "rabbitmq"))
+    return wish if wish.prefix else replace(wish, prefix=str(xdg.data() / "rabbitmq"))
 
 
 def placed_at(text: str, folder: Path) -> str:

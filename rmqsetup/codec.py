@@ -313,7 +313,7 @@ def _problems(error: BaseException, path: tuple[str, ...]) -> Iterator[Problem]:
     elif isinstance(error, KeyError):
         yield Problem(path, "is missing")
     elif isinstance(error, TypeError | ValueError | UsageError):
-        yield Problem(path, str(error))
+        yield Problem(path, error.message if isinstance(error, UsageError) else str(error))
     else:
         raise error
 

@@ -38,6 +38,10 @@ class RmqsetupError(Exception):
         self.hint = hint
         self.looked_at = looked_at
 
+    def __str__(self) -> str:
+        """Return all that helps who sees no more than a traceback."""
+        return "\n".join(filter(None, (self.message, self.cause, self.hint and f"hint: {self.hint}")))
+
 
 class UsageError(RmqsetupError):
     """The request itself is wrong: an option, a recipe, a version that is none."""

@@ -323,7 +323,7 @@ def _signature(packet: Packet) -> Signature:
         raise TrustError("an OpenPGP signature is cut off")
     hashed = tuple(_subpackets(body[6:hashed_end]))
     named = (*hashed, *_subpackets(body[hashed_end + 2 : unhashed_end]))
-    lifetime = int.from_bytes(next((value for kind, value in hashed if kind == _KEY_EXPIRES), b""), "big")
+    lifetime = int.from_bytes(next((value for kind, value in hashed if kind == _KEY_EXPIRES), b"")[:4], "big")
     issuers = [value.hex() for kind, value in named if kind == _ISSUER]
     issuers += [value[-8:].hex() for kind, value in named if kind == _ISSUER_FINGERPRINT]
     return Signature(

@@ -5,12 +5,12 @@ Each stage is in its own module; how results look belongs to `show`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from rmqsetup import xdg
 from rmqsetup.apply import Report, Watcher, apply
 from rmqsetup.archived import BELOW
 from rmqsetup.catalog import load
@@ -176,11 +176,10 @@ def _below_prefix(host: Host, facts: Facts, request: Request, *, left: Ours) -> 
     """Return the plan of an install below a prefix."""
     from rmqsetup import archives, rootless
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup"
     if request.source == "user":
-        resolution = rootless.resolve(facts, request, load(), host=host, cache=cache / "unpacked")
+        resolution = rootless.resolve(facts, request, load(), host=host, cache=xdg.cache() / "unpacked")
     else:
-        resolution = archives.resolve(facts, request, load(), host=host, cache=cache / "archives")
+        resolution = archives.resolve(facts, request, load(), host=host, cache=xdg.cache() / "archives")
     who = 'echo "$(id -un)"; echo "$(id -gn)"; echo "$HOME"'  # a line each, also where a number has no name
     name, group, home = host.run(Command(("sh", "-c", who))).stdout.splitlines()
     user = User(name, group, home)

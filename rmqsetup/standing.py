@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rmqsetup import xdg
+
 STATE = Path("/var/lib/rmqsetup")
 """Where receipts are, for root to read: they name every file that was replaced."""
 
 
 def own_state() -> Path:
     """Return where a plain user's receipts are."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rmqsetup"
+    return xdg.state()
 
 
 def states(*, first: Path = STATE) -> tuple[Path, ...]:

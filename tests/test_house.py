@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "rmqsetup"
 
 LAYERS = (
-    ("__init__", "version", "host", "finding", "errors", "redaction"),
+    ("__init__", "version", "host", "finding", "errors", "redaction", "xdg"),
     ("steps", "catalog", "managers", "services", "probes", "openpgp", "parcel", "tarball"),
     (
         *("detect", "guard", "resolve", "plan", "keys", "indices", "index_files", "repodata", "unzstd"),

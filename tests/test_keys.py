@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from genuine import upstream_release
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from signer import key, signer
 from webserver import Answer, serving
@@ -161,6 +161,7 @@ def test_junk_is_no_key(junk):
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(at=72, octet=9)  # a lifetime of nine octets
 @given(at=st.integers(0, 10_000), octet=st.integers(0, 255))
 def test_a_damaged_key_is_refused_or_still_the_key(at, octet, monkeypatch):
     monkeypatch.setattr(keys, "available", lambda: ())

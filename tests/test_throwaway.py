@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmqsetup.broker import binaries, boot, command, exported, modules, place, ports
+from rmqsetup import xdg
+from rmqsetup.broker import binaries, boot, command, exported, modules, place, ports, vhosts
 from rmqsetup.broker.binaries import Binaries
 from rmqsetup.broker.foreign import Foreign, named_by
 from rmqsetup.broker.known import Known
@@ -218,6 +220,10 @@ def test_variables_and_addresses():
     known = Known(LEASE, Path("/nowhere"))
     assert (known.host, known.port, known.username, known.password) == ("127.0.0.1", 12345, "guest", "p@s")
     assert known.url_of("a/b") == "amqp://guest:p%40s@127.0.0.1:12345/a%2Fb"
+    assert "1:12345" in repr(known)
+    assert "p@s" not in repr(known) + repr(Foreign("amqp://a:p@s@h/"))
+    assert known.env("a/b")["AMQP_URL"] == known.url_of("a/b")
+    assert known.env("a/b")["RABBITMQ_VHOST"] == "a/b"
     exports = screen.exports((("A", "it's"),))
     assert subprocess.check_output(("sh", "-c", f'{exports}; printf %s "$A"'), text=True) == "it's"
 
@@ -237,6 +243,7 @@ def test_a_broker_of_the_environment(tmp_path, monkeypatch):
     place.write(place.base() / LEASE.name, LEASE)
     ours = (("RABBITMQ_URL", LEASE.url), (exported.OURS, LEASE.name))
     assert named_by(ours).lease == LEASE
+    assert named_by((("RABBITMQ_URL", exported.of_vhost(LEASE.url, "other")), ours[1])).lease == LEASE
     assert isinstance(named_by((url, ours[1])), Foreign), "the name is of another broker than the address"
     assert isinstance(named_by((ours[0], (exported.OURS, "../x"))), Foreign)
 
@@ -256,6 +263,70 @@ def test_what_is_said_of_a_broker_becomes_a_wish():
     assert made.wish.config == (Setting("x.y", "true"),)
     assert made.wish.account == Account("u", "guest", "v")
     assert made.wish.ports == range(20000, 20011)
+    made = wish(definitions={"vhosts": [{"name": "shop"}]}, plugins=["a"], version=None, bundle=Path("b.tar"))
+    assert (made.wish.imports, made.wish.definitions, made.wish.imported) == (
+        True,
+        "",
+        '{"vhosts": [{"name": "shop"}]}',
+    )
+    assert made.origin.bundle == str(Path.cwd() / "b.tar")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"version": 4.0}, "version: 4.0 is not a text such as '4.2'"),
+        ({"nodes": "3", "tls": "yes"}, "nodes: '3' is not a number\ntls: 'yes' is not True or False"),
+        ({"config": "channel_max = 100"}, "is not a dict of rabbitmq.conf's keys"),
+        ({"port": True}, "port: True is not a number"),
+    ],
+)
+def test_what_is_said_in_the_wrong_kind_is_named(said, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        wish(**said)
+
+
+def test_a_traceback_has_cause_and_hint():
+    assert str(UsageError("no", cause="since", hint="do")) == "no\nsince\nhint: do"
+    assert str(UsageError("no")) == "no"
+
+
+def test_folders_that_a_broker_cannot_be_in_are_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(place, "LONGEST", 1000)
+    for name, fits in (("plain", True), ("sp ace", True), ("q'uote", False), ('q"uote', False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv("TMPDIR", str(folder))
+        monkeypatch.setattr("tempfile.tempdir", None)
+        assert (place._base().parent == folder) is fits
+
+
+def test_a_folder_of_the_user_is_absolute_or_the_usual_one(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/there")
+    assert xdg.cache() == Path("/there/rmqsetup")
+    monkeypatch.setenv("XDG_CACHE_HOME", "there")
+    assert xdg.cache() == Path("/home/me/.cache/rmqsetup")
+
+
+def test_the_tail_of_a_log_is_of_clients():
+    time = "2026-11-28 12:25:10.255252+00:00"
+    kept = f"{time} [info] <0.7.0> closing AMQP connection <0.7.0> (127.0.0.1:1 -> 127.0.0.1:2, vhost: 'v')"
+    upkeep = (
+        "[info] <0.8.0> Deleting vhost 'test-8e671372ec7c'",
+        "[info] <0.8.0> Stopping vhost supervisor <0.738.0> for vhost 'test-8e671372ec7c'",
+        "[info] <0.8.0> Closing all connections in vhost 'v' on node 'rmq-b@localhost' because the vhost is stopping",
+        "[info] <0.8.0> Successfully set permissions for 'guest' in virtual host 'test-9' to '.*', '.*', '.*'",
+        "[info] <0.8.0> Deleting queues in vhost 'test-602bbb352d60' because it's being deleted",
+        "[info] <0.8.0> Deleting exchanges in vhost 'test-602bbb352d60' because it's being deleted",
+        "[info] <0.8.0> Clearing policies and runtime parameters in vhost 'test-602b' because it's being deleted",
+        "[info] <0.8.0> Virtual host 'test-602bbb352d60' is stopping",
+        '[warning] <0.8.0> Message store "7DM1/msg_store_persistent": rebuilding indices from scratch',
+    )
+    bad = f'{time} [error] <0.8.0> Message store "7DM1/msg_store_persistent": damaged'
+    log = "\n".join((kept, *(f"{time} {line}" for line in upkeep), bad))
+    assert vhosts.without_upkeep(log) == [kept, bad]
 
 
 # ---- words

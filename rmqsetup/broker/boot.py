@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import os
 
+from rmqsetup.broker.place import LITTLE
 from rmqsetup.broker.wish import Member
 from rmqsetup.probes.wire import LOOPBACK
 from rmqsetup.version import Version
 
 MODULES = "modules"
 """The file of the modules to load beforehand, beside the node's other files: Erlang lists of names."""
+
+DEFINITIONS = "definitions.json"
+"""The file of definitions that were given without one."""
 
 PRELOAD = (
     "{P,R}=spawn_monitor(fun()->"
@@ -60,6 +64,10 @@ _WITHOUT_EPMD = (("ERL_ZFLAGS", "-start_epmd false"), ("ERL_EPMD_PORT", "1"))
 """Once a minute RabbitMQ boots a second Erlang to see that there is an epmd (rabbit_epmd_monitor). That inherits these,
 so that it starts none, and asks nothing of the machine's own: nobody listens on port 1."""
 
+_NEVER_CALLS = ("-kernel", "dist_auto_connect", "never")
+"""A node alone waits to be asked: every name is of its own port then, and where it answered somebody who has gone, it
+would call itself, and log that as an error."""
+
 ONE_MAPPING = Version("14")
 """The Erlang runtime from which on code can be mapped once, writable and executable, which saves memory."""
 
@@ -67,10 +75,13 @@ ONE_MAPPING = Version("14")
 def files(member: Member) -> tuple[tuple[str, str], ...]:
     """Return the node's files, names below its folder and contents."""
     enabled = ",".join(member.wish.plugins)
-    own = (("enabled_plugins", f"[{enabled}].\n"), (f"{_configuration(member)}.config", settings(member)))
-    if not member.wish.config:
-        return own
-    return (*own, ("rabbitmq.conf", "".join(f"{each.key} = {each.value}\n" for each in member.wish.config)))
+    found = (
+        ("enabled_plugins", f"[{enabled}].\n"),
+        (f"{_configuration(member)}.config", settings(member)),
+        ("rabbitmq.conf", "".join(f"{each.key} = {each.value}\n" for each in member.wish.config)),
+        (DEFINITIONS, member.wish.imported),
+    )
+    return tuple((name, content) for name, content in found if content)
 
 
 def _configuration(member: Member) -> str:
@@ -117,7 +128,7 @@ def command_line(member: Member) -> tuple[str, ...]:
     if member.wish.stock:
         return (f"{programs.home}/sbin/rabbitmq-server", "-rmqsetup", member.name)
     distribution = member.listening.distribution
-    alone = () if member.epmd else ("-erl_epmd_port", str(distribution))
+    alone = () if member.epmd else ("-erl_epmd_port", str(distribution), *_NEVER_CALLS)
     settings = ("-config", f"{member.folder}/erlang") if _configuration(member) == "erlang" else ()
     one_mapping = Version(programs.runtime) > ONE_MAPPING or programs.runtime == ONE_MAPPING.text
     return (
@@ -145,8 +156,11 @@ def settings(member: Member) -> str:
         f"{{default_pass,{binary(wish.account.password)}}}",
         f"{{default_vhost,{binary(wish.account.virtual_host)}}}",
     ]
-    if wish.definitions:
-        entries.append(f"{{load_definitions,{string(wish.definitions)}}}")
+    if not any(setting.key.startswith("disk_free_limit") for setting in wish.config):
+        entries.append(f"{{disk_free_limit,{LITTLE}}}")  # of its own it blocks publishers where 50 MB are left
+    if wish.imports:
+        file = wish.definitions or f"{member.folder}/{DEFINITIONS}"
+        entries.append(f"{{load_definitions,{string(file)}}}")
     if member.peers:
         names = ",".join(f"'{name}'" for name in member.peers)
         entries.append(f"{{cluster_nodes,{{[{names}],disc}}}}")

@@ -6,12 +6,13 @@ Stopping, killing and freezing nodes belongs to `throwaway`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from rmqsetup.broker.known import Known
 from rmqsetup.broker.throwaway import Broker
 from rmqsetup.errors import UsageError
 from rmqsetup.probes.terms import Atom, Term
+from rmqsetup.probes.wire import ClosedError, UnreachableError
 
 ALARMS = ("memory", "disk")
 
@@ -30,7 +31,8 @@ def alarm(broker: Known, resource: str = "memory") -> Iterator[None]:
     try:
         yield
     finally:
-        broker.call("rabbit_alarm", "clear_alarm", what)
+        with suppress(UnreachableError, ClosedError):  # a node that is gone has no alarm
+            broker.call("rabbit_alarm", "clear_alarm", what)
 
 
 def close_connections(broker: Known, reason: str = "closed by a test") -> int:
@@ -48,18 +50,20 @@ def cut(broker: Broker, one: int = 0, other: int = 1) -> Iterator[None]:
 
     Each node expects another cookie of the other, and hangs up: neither comes back before that is undone.
     """
-    names = [broker.nodes[number].member.name for number in (one, other)]
-    for number, name in ((one, names[1]), (other, names[0])):
-        with closing(broker.nodes[number].connect()) as node:
-            node.call("erlang", "set_cookie", Atom(name), Atom(f"{_CUT}{number}"))
-    with closing(broker.nodes[one].connect()) as node:
-        node.call("erlang", "disconnect_node", Atom(names[1]))
+    nodes = (broker.node(one), broker.node(other))
+    names = [node.member.name for node in nodes]
+    for node, name in zip(nodes, reversed(names), strict=True):
+        with closing(node.connect()) as told:
+            told.call("erlang", "set_cookie", Atom(name), Atom(f"{_CUT}{node.member.name}"))
+    with closing(nodes[0].connect()) as told:
+        told.call("erlang", "disconnect_node", Atom(names[1]))
     try:
         yield
     finally:
-        cookie = Atom(broker.nodes[one].member.cookie)
-        for number, name in ((one, names[1]), (other, names[0])):
-            with closing(broker.nodes[number].connect()) as node:
-                node.call("erlang", "set_cookie", Atom(name), cookie)
-        with closing(broker.nodes[one].connect()) as node:
-            node.call("net_kernel", "connect_node", Atom(names[1]))
+        for node, name in zip(nodes, reversed(names), strict=True):
+            if node.runs:  # one that is gone has forgotten it
+                with closing(node.connect()) as told:
+                    told.call("erlang", "set_cookie", Atom(name), Atom(node.member.cookie))
+        if nodes[0].runs and nodes[1].runs:
+            with closing(nodes[0].connect()) as told:
+                told.call("net_kernel", "connect_node", Atom(names[1]))

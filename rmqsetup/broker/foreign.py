@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import quote, urlsplit
 
 from rmqsetup.broker import place
-from rmqsetup.broker.exported import OURS
+from rmqsetup.broker.exported import OURS, addresses, of_vhost
 from rmqsetup.broker.known import Addressed, Environment, Known
 from rmqsetup.errors import BrokerNotReadyError, UsageError
 
@@ -24,15 +24,19 @@ class Foreign(Addressed):
         self.url = url
         self.management_url = management_url
 
+    def __repr__(self) -> str:
+        """Return what tells it from others, without its password."""
+        return f"<{type(self).__name__} {self.host}:{self.port}>"
+
     def __enter__(self) -> Foreign:  # noqa: PYI034 - Self is newer than our oldest Python
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave it as it is."""
 
-    def env(self) -> Environment:
-        """Return the variables by which programs find it."""
-        found = Environment(AMQP_URL=self.url, RABBITMQ_URL=self.url)
+    def env(self, vhost: str = "") -> Environment:
+        """Return the variables by which programs find it, or another of its virtual hosts."""
+        found = Environment(addresses(self.url_of(vhost) if vhost else self.url))
         if self.management_url:
             found["RABBITMQ_MANAGEMENT_URL"] = self.management_url
         return found
@@ -95,7 +99,7 @@ def given(url: str, management_url: str, name: str) -> Foreign | Known:
     if name:
         folder = place.base() / name
         lease = place.read(folder) if name.startswith(place.PREFIX) and "/" not in name else None
-        if lease and lease.url == url:
+        if lease and of_vhost(lease.url, "/") == of_vhost(url, "/"):
             return Known(lease, folder)
     return Foreign(url, management_url)
 

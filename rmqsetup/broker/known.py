@@ -8,12 +8,12 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from rmqsetup.broker import commandline
-from rmqsetup.broker.exported import variables
+from rmqsetup.broker.exported import of_vhost, variables
 from rmqsetup.broker.place import Lease
-from rmqsetup.broker.vhosts import Supply
+from rmqsetup.broker.vhosts import Supply, without_upkeep
 from rmqsetup.probes.distribution import Connection, Peer
 from rmqsetup.probes.terms import TRUE, Term
 from rmqsetup.probes.wire import ProbeError
@@ -58,7 +58,7 @@ class Addressed:
 
     def url_of(self, vhost: str) -> str:
         """Return the address of another of its virtual hosts."""
-        return urlsplit(self.url)._replace(path=f"/{quote(vhost, safe='')}").geturl()
+        return of_vhost(self.url, vhost)
 
     def connection_params(self, vhost: str = "") -> pika.URLParameters:
         """Return what pika connects with, to a virtual host of its own or that of the address."""
@@ -73,6 +73,10 @@ class Known(Addressed):
     def __init__(self, lease: Lease, folder: Path) -> None:
         self.lease = lease
         self.folder = folder
+
+    def __repr__(self) -> str:
+        """Return what tells it from others in the report of a test."""
+        return f"<{type(self).__name__} {self.name}, RabbitMQ {self.version}, {self.host}:{self.port}>"
 
     @property
     def url(self) -> str:  # type: ignore[override]  # an attribute of those who only have a URL
@@ -120,9 +124,9 @@ class Known(Addressed):
         cookie = (self.folder / "home" / ".erlang.cookie").read_text(encoding="ascii")
         return Peer(self.lease.node, cookie, port=self.lease.distribution)
 
-    def env(self) -> Environment:
-        """Return the variables by which programs find it."""
-        return Environment(variables(self.lease))
+    def env(self, vhost: str = "") -> Environment:
+        """Return the variables by which programs find it, or a virtual host of its own."""
+        return Environment(variables(self.lease, vhost))
 
     def answers(self) -> bool:
         """Tell whether the first node is up."""
@@ -158,11 +162,11 @@ class Known(Addressed):
         return commandline.rabbitmqctl(self.lease, self.folder, words)
 
     def log_tail(self, lines: int = 40) -> str:
-        """Return the last lines of the log of each node."""
+        """Return the last lines of the log of each node, without those of virtual hosts that come and go."""
         tails = []
         for log in sorted(self.folder.glob("[1-9]/log")):
             text = log.read_text(encoding="utf-8", errors="replace")
-            tails.append((log.parent.name, "\n".join(text.splitlines()[-lines:])))
+            tails.append((log.parent.name, "\n".join(without_upkeep(text)[-lines:])))
         if len(tails) == 1:
             return tails[0][1]
         return "\n".join(f"--- node {name}\n{tail}" for name, tail in tails)

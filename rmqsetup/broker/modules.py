@@ -13,6 +13,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from rmqsetup import xdg
 from rmqsetup.broker.wish import Member
 from rmqsetup.probes.node import Node
 from rmqsetup.probes.terms import Term, TermError, text
@@ -25,11 +26,6 @@ MADE_LATER = re.compile(r"rabbit_ff_registry")
 """Modules that a node makes for itself: the one on disk is only what it begins with."""
 
 _NAME = re.compile(r"[a-z][A-Za-z0-9_@]*")
-
-
-def cache() -> Path:
-    """Return the folder in which lists are remembered."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup" / "modules"
 
 
 def known(member: Member) -> str:
@@ -66,7 +62,7 @@ def _file(member: Member) -> Path:
     plugins = (path.name for path in member.plugins)
     translated = bool(member.wish.config)
     what = (BATCHES, translated, str(programs.home), str(programs.erlang), programs.runtime, *plugins)
-    return cache() / f"{programs.version}-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
+    return xdg.cache() / "modules" / f"{programs.version}-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
 
 
 def _write(path: Path, content: str) -> None:

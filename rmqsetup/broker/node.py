@@ -40,8 +40,8 @@ TAKEN = ("eaddrinuse", "address already in use")
 _FAILED = re.compile(r"^BOOT FAILED$", re.MULTILINE)
 """Where a log of its own is read, nothing before this counts; here what was the matter may stand just before."""
 
-_ECHO = re.compile(r"Kernel pid terminated")
-"""What Erlang repeats on a line that nobody can read."""
+_ECHO = re.compile(r"Kernel pid terminated|1 dirty I/O schedulers")
+"""What Erlang repeats on a line that nobody can read, and what we have chosen ourselves."""
 
 ASKED_TOO = 3.0
 """Seconds after which a node that has not said that it is ready is asked as well."""
@@ -82,9 +82,19 @@ class Running:
         return self._process.pid if self._process else 0
 
     @property
+    def runs(self) -> bool:
+        """Whether its process has begun and not ended."""
+        return self._process is not None and self.exit_code is None
+
+    @property
     def exit_code(self) -> int | None:
         """How the process ended, None while it runs."""
         return self._process.poll() if self._process else None
+
+    def end_of_it(self) -> str:
+        """Say how the process ended."""
+        code = self.exit_code or 0
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def start(self) -> None:
         """Begin to boot. Raises `BrokerNotReadyError` where that cannot even begin."""
@@ -115,7 +125,7 @@ class Running:
                 raise BrokerNotReadyError(
                     f"{self.member.name} is not ready after {time.monotonic() - self.begun:.0f} s",
                     cause=trouble(self.member),
-                    hint="a busy machine needs longer: --wait SECONDS",
+                    hint="a busy machine needs longer: --wait SECONDS (timeout=, --rmq-timeout)",
                 )
         self._hear_no_more()
 
@@ -162,12 +172,10 @@ class Running:
 
     def _died(self) -> DiedError:
         said = "\n".join(filter(None, (trouble(self.member), full(self.member.folder))))
-        code = self.exit_code or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         error = DiedError(
-            f"{self.member.name} {how} while it was starting",
+            f"{self.member.name} {self.end_of_it()} while it was starting",
             cause=said or "it said nothing",
-            hint="--keep keeps its folder with the whole log",
+            hint="--keep (keep=True, --rmq-keep) keeps its folder with the whole log",
         )
         error.taken = any(word in said.lower() for word in TAKEN)
         return error

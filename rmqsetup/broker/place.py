@@ -32,6 +32,9 @@ KEPT = "kept-"
 LONGEST = 80
 """Characters a folder may have: the address of a Unix socket in it has 104 at most."""
 
+QUOTES = "'\""
+"""What a folder may not have in its name: a node gives it to a shell, to hear how much space is left, and hangs."""
+
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30  # noqa: S108 - whose the folder in it is, is looked at
 """Where files are in memory, and how much has to be free there, in bytes."""
 
@@ -196,8 +199,9 @@ def base() -> Path:
 
 def _base() -> Path:
     name = f"rmqsetup-{os.geteuid()}"
-    folder = _temporary() / name
-    return Path("/tmp") / name if len(str(folder)) > LONGEST else folder  # noqa: S108 - its owner is looked at
+    folder = _temporary().absolute() / name
+    unfit = len(str(folder)) > LONGEST or any(mark in str(folder) for mark in QUOTES)
+    return Path("/tmp") / name if unfit else folder  # noqa: S108 - its owner is looked at
 
 
 def _folders(pattern: str) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -15,20 +16,23 @@ from urllib.parse import quote
 
 from rmqsetup.broker import boot, certificates, modules, place, ports
 from rmqsetup.broker.binaries import Binaries
-from rmqsetup.broker.node import DiedError, Helper, Running, launch
+from rmqsetup.broker.node import DiedError, Helper, Running, launch, trouble
 from rmqsetup.broker.place import Lease, Place
 from rmqsetup.broker.ports import Reserved
 from rmqsetup.broker.throwaway import Broker
 from rmqsetup.broker.vhosts import US
 from rmqsetup.broker.wish import MOST, Listening, Member, Wish
-from rmqsetup.errors import UsageError
+from rmqsetup.errors import BrokerNotReadyError, UsageError
 from rmqsetup.probes.amqp import Account
 from rmqsetup.probes.distribution import CallError, Connection
 from rmqsetup.probes.terms import Atom
-from rmqsetup.probes.wire import LOOPBACK, Deadline
+from rmqsetup.probes.wire import LOOPBACK, Deadline, ProbeError
 
 NOT_OURS = ("failed_to_prepare_configuration", "conf_to_erlang", "Error preparing configuration", "enospc", "no space")
 """What a node says that would not start in another way either."""
+
+FEWEST_FILES = 128
+"""Open files below which a node boots, if at all, and takes no connection."""
 
 ATTEMPTS = 3
 """How often ports are chosen, should one be taken by somebody who does not reserve it."""
@@ -55,6 +59,13 @@ def start(wish: Wish, binaries: Binaries, *, stay: bool = False, given: Place | 
         raise UsageError(f"a broker has 1 to {MOST} nodes, not {wish.nodes}")
     if not 0 <= wish.port <= 65535:
         raise UsageError(f"{wish.port} is no port", hint="they end at 65535")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and files < FEWEST_FILES:
+        raise BrokerNotReadyError(
+            f"a node needs {FEWEST_FILES} open files or more",
+            cause=f"the limit here is {files}",
+            hint="raise it: ulimit -n 1024, in a container --ulimit nofile=1024",
+        )
     place.sweep()
     return _attempt(_Case(wish, binaries, binaries.needed(wish.plugins), stay, given), ATTEMPTS)
 
@@ -173,18 +184,22 @@ def _settle(broker: Broker) -> None:
     """Have a message carried, by a user and in a virtual host that are there whatever the definitions say."""
     member, wish = broker.nodes[0].member, broker.wish
     unknown = not (wish.stock or modules.known(member))
-    if wish.definitions or unknown:
+    if wish.imports or unknown:
         node = broker.nodes[0].connect()
         try:
-            if wish.definitions:
+            if wish.imports:
                 _ensure_user(node, wish.account)
             if unknown:
                 modules.remember(member, node)
         finally:
             node.close()
-    if wish.definitions:
+    if wish.imports:
         broker.new_vhost(wish.account.virtual_host)
-    broker.carry()
+    try:
+        broker.carry()
+    except ProbeError as error:
+        said = filter(None, (f"{error.message}: {error.cause}", *(trouble(node.member) for node in broker.nodes)))
+        raise BrokerNotReadyError(f"{broker.name} has booted, and carries no message", cause="\n".join(said)) from error
 
 
 def _ensure_user(node: Connection, account: Account) -> None:

@@ -5,7 +5,6 @@ What a broker is made of belongs to `start`; where programs are to `binaries`; f
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from rmqsetup.broker.throwaway import Broker
 from rmqsetup.broker.wish import Wish
 from rmqsetup.errors import NetworkError, RmqsetupError, UnsupportedError, UsageError
 from rmqsetup.hosts.local import LocalHost
+from rmqsetup.xdg import cache
 
 if TYPE_CHECKING:
     from rmqsetup import cached
@@ -37,11 +37,6 @@ class Kept:
     path: str
     size: int
     used_by: tuple[str, ...] = ()
-
-
-def cache() -> Path:
-    """Return the folder in which this user keeps what can be fetched again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmqsetup"
 
 
 def provide(wish: Origin = ANYWHERE, *, told: Callable[[str], None] = lambda _words: None) -> Binaries:
@@ -73,7 +68,8 @@ def fetched(wish: Origin, *, own: bool = True, told: Callable[[str], None] = lam
     if wish.source == "auto" and (pair := cached.newest(folder, host, wish.wanted, but=lambda each: not each.is_whole)):
         return pair
     if not (folder / "trees").exists():
-        told(f"There is no such RabbitMQ here: unpacking this distribution's packages below {folder}")
+        which = "" if wish.wanted == binaries.ANY else f" {wish.wanted}"
+        told(f"This machine has no RabbitMQ{which} of its own: unpacking the distribution's packages below {folder}")
     try:
         from rmqsetup import unpacked
 
@@ -104,9 +100,11 @@ def take(file: Path, *, digest: str = "") -> cached.Binaries:
     return cargo.read(file, LocalHost(), cache() / FETCHED, digest=digest)
 
 
-def broker(wish: Wish, wanted: Origin = ANYWHERE, *, given: Place | None = None) -> Broker:
-    """Start a broker of programs that grant a wish."""
-    return start.start(wish, provide(wanted), given=given)
+def broker(
+    wish: Wish, wanted: Origin, *, given: Place | None = None, told: Callable[[str], None] = lambda _words: None
+) -> Broker:
+    """Start a broker of programs that grant a wish; `told` is called before they are fetched."""
+    return start.start(wish, provide(wanted, told=told), given=given)
 
 
 def _bundled(wish: Origin) -> cached.Binaries:

@@ -75,15 +75,17 @@ class Broker(Known):
 
     def stop_node(self, node: int = 0, *, timeout: float = 30.0) -> None:
         """Stop a node in order: what is durable is on disk. Raises `subprocess.TimeoutExpired`."""
-        self._node(node).end(timeout)
+        self.node(node).end(timeout)
 
     def kill_node(self, node: int = 0) -> None:
         """Kill a node, as a machine does that loses power."""
-        self._node(node).kill()
+        self.node(node).kill()
 
     def start_node(self, node: int = 0, *, timeout: float = 60.0) -> None:
         """Start a node again that was stopped or killed, and wait until it carries messages."""
-        started = self._node(node)
+        started = self.node(node)
+        if started.runs:
+            raise UsageError(f"node {node} runs already", hint="stop_node, kill_node or restart comes first")
         started.start()
         started.wait(Deadline.after(timeout))
         account = Account(self.username, self.password, self.vhost)
@@ -92,14 +94,15 @@ class Broker(Known):
     @contextmanager
     def paused(self, node: int = 0) -> Iterator[None]:
         """Freeze a node: its connections stay, and nothing answers."""
-        frozen = self._node(node)
+        frozen = self.node(node)
         frozen.kill(signal.SIGSTOP, wait=False)
         try:
             yield
         finally:
             frozen.kill(signal.SIGCONT, wait=False)
 
-    def _node(self, number: int) -> Running:
+    def node(self, number: int) -> Running:
+        """Return one of its nodes, the first of which is 0. Raises `UsageError`."""
         if not 0 <= number < len(self.nodes):
             raise UsageError(f"there is no node {number}", cause=f"this broker has {len(self.nodes)}, from 0 on")
         return self.nodes[number]

@@ -5,6 +5,7 @@ A new one takes a node five milliseconds and more, a deletion as long: both happ
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 
@@ -22,6 +23,21 @@ SILENCE = 30.0
 
 PATIENCE = 30.0
 """Seconds a node may take for an answer."""
+
+
+_UPKEEP = re.compile(
+    r"^\S+ \S+ \[(?:info|warning|debug)\] <[\d.]+> (?:(?:Adding|Deleting) vhost |(?:Closing|Stopping) \D*vhost "
+    r"|Insert(?:ed|ing) a virtual host|Successfully (?:set|cleared) permissions|Clear\w+ permissions|Message store "
+    r"|(?:Started|Starting|Stopping|Deleting) message store|Making sure data directory|Setting segment_entry_count"
+    r"|Recovering \d+ queues|Delet(?:ing|ed) a virtual host|Deleting (?:queues|exchanges) in vhost "
+    r"|Virtual host '.*' is stopping|Clearing policies and runtime parameters in vhost |Running boot step )"
+)
+"""What a node logs of virtual hosts that come and go, thirty lines for each, and step by step of its start."""
+
+
+def without_upkeep(log: str) -> list[str]:
+    """Return the lines of a log that are not of virtual hosts that come and go, or of a start that goes well."""
+    return [line for line in log.splitlines() if not _UPKEEP.match(line)]
 
 
 class Supply:

@@ -26,9 +26,9 @@ MOST = 9
 class Wish:
     """A broker as wished for.
 
-    `definitions` is the absolute path of a file, `timeout` in seconds, `ports` are those to choose from, `port` that of
-    AMQP on the first node, 0 for any. With `keep` its folder stays, with data and logs; with `stock` it is started by
-    RabbitMQ's own script.
+    `definitions` is the absolute path of a file, or `imported` what one would hold; `timeout` in seconds, `ports` are
+    those to choose from, `port` that of AMQP on the first node, 0 for any. With `keep` its folder stays, with data and
+    logs; with `stock` it is started by RabbitMQ's own script.
     """
 
     plugins: tuple[str, ...] = ()
@@ -42,6 +42,12 @@ class Wish:
     timeout: float = PATIENCE
     keep: bool = False
     stock: bool = False
+    imported: str = ""
+
+    @property
+    def imports(self) -> bool:
+        """Whether users and virtual hosts are made by definitions, and not by the node."""
+        return bool(self.definitions or self.imported)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,5 @@ def ended(node: Running) -> BrokerNotReadyError:
     """Return the error of a node that ended of its own accord."""
     from rmqsetup.broker.node import trouble
 
-    code = node.exit_code or 0
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return BrokerNotReadyError(f"{node.member.name} {how} while it was needed", cause=trouble(node.member))
+    how = f"{node.member.name} {node.end_of_it()} while it was needed"
+    return BrokerNotReadyError(how, cause=trouble(node.member))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypedDict
+    from os import PathLike
+    from typing import Any, TypedDict
 
     from typing_extensions import Unpack
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
         version: str
         source: str
-        bundle: str
-        plugins: Sequence[str]
+        bundle: str | PathLike[str]
+        plugins: str | Sequence[str]
         nodes: int
-        definitions: str
-        config: object
+        definitions: str | PathLike[str] | dict[str, Any]
+        config: dict[str, Any]
         tls: bool
         username: str
         password: str
@@ -44,11 +45,10 @@ def broker(**wished: Unpack[Wished]) -> Broker:
 
     `version` is a series (4.2) or a release; `source` says where its programs come from (distro, archive; auto), or
     `bundle` the file of `rmqsetup cache export` that holds them; `plugins` names; `nodes` more than one for a cluster;
-    `definitions` the path of a file; `config` lines of rabbitmq.conf by name; `tls` has it listen with certificates of
-    its own as well;
-    `username`, `password`, `vhost`, `port` are those of its address, and what is not given of ports is chosen among
-    `ports` (20000-29999); `timeout` in seconds; with `keep` its folder stays. Raises `UsageError`, `UnsupportedError`,
-    `BrokerNotReadyError`.
+    `definitions` the path of a file, or a dict of what it would hold; `config` lines of rabbitmq.conf by name; `tls`
+    has it listen with certificates of its own as well; `username`, `password`, `vhost`, `port` are those of its
+    address, and what is not given of ports is chosen among `ports` (20000-29999); `timeout` in seconds; with `keep` its
+    folder stays. Raises `UsageError`, `UnsupportedError`, `NetworkError`, `BrokerNotReadyError`.
     """
     from rmqsetup.broker import supplier
     from rmqsetup.testing.wishing import wish

@@ -6,13 +6,14 @@ programs and ports, is found and chosen by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rmqsetup.errors import UsageError
+from rmqsetup.testing.plugin import hang_up
 
 if TYPE_CHECKING:
     import pika
@@ -67,29 +68,50 @@ def _process(
     port: Any = -1,  # noqa: ANN401 - a number, a pair, a set of them, None
     **others: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401 - a fixture
-    """Return a session's fixture with a broker; `port` is a number, a pair of them, or any.
+    """Return a session's fixture with a broker.
 
-    What else pytest-rabbitmq takes (server, ctl, node, plugindir, distribution_port) is found and chosen by itself.
+    `port` is a number, a pair for a range, a set, a list of which the first counts, or nothing for any. What else
+    pytest-rabbitmq takes (server, ctl, node, plugindir, distribution_port) is found and chosen by itself.
     """
     unknown = others.keys() - {"ctl", "node", "plugindir", "distribution_port"}
     if unknown:
         raise UsageError(f"rabbitmq_proc has no argument {', '.join(sorted(unknown))}")
     if host not in (None, "127.0.0.1", "localhost"):
         raise UsageError(f"a throwaway broker listens on 127.0.0.1, not on {host}")
-    chosen: Any = {}
-    if isinstance(port, tuple):
-        chosen = {"ports": f"{port[0]}-{port[1]}"}
-    elif port not in (None, -1, "-1", "") and not isinstance(port, set | list):
-        chosen = {"port": int(port)}
 
     @pytest.fixture(scope="session")
     def fixture(rmq_options: Any) -> Iterator[Process]:  # noqa: ANN401
         from rmqsetup.testing import broker
 
-        with broker(**{**rmq_options, **chosen}) as made:
+        with broker(**{**rmq_options, **_port(port)}) as made:
             yield Process(made)
 
     return fixture
+
+
+def _port(said: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what a port of pytest-rabbitmq's is to a broker of ours."""
+    if isinstance(said, list) and said:
+        return _port(said[0])
+    if isinstance(said, tuple):
+        return {"ports": f"{said[0]}-{said[1]}"}
+    if isinstance(said, set | frozenset) and said:
+        return {"port": _free(said)}
+    return {} if said in (None, -1, "-1", "", [], set()) else {"port": int(said)}
+
+
+def _free(among: Iterable[Any]) -> int:
+    """Return the first port that is free, the last one where none is: it is named then."""
+    from rmqsetup.broker import ports
+    from rmqsetup.errors import BrokerNotReadyError
+
+    for port in sorted(map(int, among)):
+        try:
+            ports.reserve(1, first=port).release()
+        except BrokerNotReadyError:
+            continue
+        break
+    return port
 
 
 def _client(process_fixture_name: str, teardown: Teardown | None = None) -> Any:  # noqa: ANN401 - a fixture
@@ -109,8 +131,7 @@ def _client(process_fixture_name: str, teardown: Teardown | None = None) -> Any:
 
 def clear(process: Process, connection: pika.BlockingConnection) -> None:
     """Hang up, and have the virtual host made anew: quicker than to look for all that a test may have left."""
-    if connection.is_open:
-        connection.close()
+    hang_up(connection)
     broker = process.broker
     broker.delete_vhost(broker.vhost)
     broker.new_vhost(broker.vhost)

@@ -6,6 +6,7 @@ pytest in this environment imports this module. Names begin with `rmq`, so that 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 SHARED = "rmq_place"
 """Where a worker of xdist is told the folder of the broker that all share."""
 
-LINES = 30
+LINES = 20
 """How much of a log is in the report of a failure."""
 
 OPTIONS = (
@@ -133,9 +134,18 @@ def rmq_vhosts(rmq_broker: Broker | Known | Foreign) -> Iterator[Supply | Foreig
 
 
 @pytest.fixture
-def rmq_vhost(rmq_vhosts: Supply | Foreign) -> Iterator[str]:
+def rmq_vhost(rmq_vhosts: Supply | Foreign, rmq_broker: Broker | Known | Foreign) -> Iterator[str]:
     """A virtual host that nobody has used, for this test alone."""
-    name = rmq_vhosts.take()
+    from rmqsetup.errors import RmqsetupError
+
+    try:
+        name = rmq_vhosts.take()
+    except RmqsetupError as error:
+        dead: Any = getattr(rmq_broker, "dead", tuple)()
+        words = "".join(
+            f"\n{node.member.name} {node.end_of_it()} before it: start_node starts it again" for node in dead
+        )
+        pytest.fail(f"no virtual host for this test: {error}{words}", pytrace=False)
     yield name
     rmq_vhosts.give_back(name)
 
@@ -152,8 +162,7 @@ def rmq_connection(rmq_url: str) -> Iterator[pika.BlockingConnection]:
     pika = pytest.importorskip("pika")
     connection = pika.BlockingConnection(pika.URLParameters(rmq_url))
     yield connection
-    if connection.is_open:
-        connection.close()
+    hang_up(connection)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +188,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
                 report.sections.append((f"RabbitMQ log of {broker.name}", tail))
 
 
+def hang_up(connection: pika.BlockingConnection) -> None:
+    """Close a connection, unless the test or a fault that it made has done it."""
+    from pika.exceptions import AMQPError
+
+    if connection.is_open:
+        with contextlib.suppress(AMQPError):  # it is not seen before something is said over it
+            connection.close()
+
+
 def _started(options: Wished, config: pytest.Config, folder: Path | None = None) -> Broker:
     """Start a broker, in a folder of somebody else's where there is one."""
     from rmqsetup.broker import supplier
@@ -186,18 +204,24 @@ def _started(options: Wished, config: pytest.Config, folder: Path | None = None)
     from rmqsetup.errors import RmqsetupError
     from rmqsetup.testing.wishing import wish
 
+    plugins: Any = config.pluginmanager
+    reporter, capture = map(plugins.get_plugin, ("terminalreporter", "capturemanager"))
+
+    def tell(words: str) -> None:
+        if reporter:  # workers of xdist have none
+            with capture.global_and_fixture_disabled():
+                reporter.ensure_newline()
+                reporter.write_line(f"rmqsetup: {words}")
+
     try:
         made: Made = wish(**options)
-        broker = supplier.broker(made.wish, made.origin, given=Place(folder) if folder else None)
+        broker = supplier.broker(made.wish, made.origin, given=Place(folder) if folder else None, told=tell)
     except RmqsetupError as error:
-        words = "\n".join(filter(None, (error.message, error.cause, error.hint and f"hint: {error.hint}")))
         if _switch(config, "skip"):
-            pytest.skip(f"no RabbitMQ for this test: {words}")
-        pytest.fail(f"no RabbitMQ for this test: {words}", pytrace=False)
-    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter:  # workers of xdist have none
-        for note in broker.notes:
-            reporter.write_line(f"rmqsetup: {note}")
+            pytest.skip(f"no RabbitMQ for this test: {error}")
+        pytest.fail(f"no RabbitMQ for this test: {error}", pytrace=False)
+    for note in broker.notes:
+        tell(note)
     return broker
 
 

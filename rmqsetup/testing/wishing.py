@@ -5,8 +5,11 @@ Options of the command line are read by `recipe`.
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rmqsetup import settings
 from rmqsetup.broker import ports
@@ -22,11 +25,31 @@ if TYPE_CHECKING:
 
     from rmqsetup.testing import Wished
 
-KNOWN = (
-    *("version", "source", "bundle", "plugins", "nodes", "definitions", "config", "tls"),
-    *("username", "password", "vhost", "port", "ports", "timeout", "keep"),
-)
-"""What can be said of a broker."""
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "version": ((str,), "a text such as '4.2'"),
+    "source": ((str,), "a text such as 'archive'"),
+    "bundle": ((str, os.PathLike), "the path of a file"),
+    "plugins": ((str, list, tuple), "a list of names"),
+    "nodes": ((int,), "a number"),
+    "definitions": ((str, os.PathLike, dict), "the path of a file, or a dict of what it would hold"),
+    "config": ((dict,), "a dict of rabbitmq.conf's keys, such as {'channel_max': 100}"),
+    "tls": ((bool,), "True or False"),
+    "username": ((str,), "a text"),
+    "password": ((str,), "a text"),
+    "vhost": ((str,), "a text"),
+    "port": ((int,), "a number"),
+    "ports": ((str,), "a range such as '20000-29999'"),
+    "timeout": ((int, float), "a number of seconds"),
+    "keep": ((bool,), "True or False"),
+}
+"""What can be said of a broker, and as what."""
+
+
+ACCOUNT = (("username", "name"), ("password", "password"), ("vhost", "virtual_host"))
+"""What is of the address, and what it is called there."""
+
+ALIKE = ("nodes", "tls", "port", "timeout", "keep")
+"""What is called the same in a wish."""
 
 
 class Made(NamedTuple):
@@ -37,41 +60,53 @@ class Made(NamedTuple):
 
 
 def wish(**said: Unpack[Wished]) -> Made:
-    """Return the wish. Raises `UsageError`."""
-    for name in said:
-        if name not in KNOWN:
-            raise UsageError(f"a broker has no {name}{did_you_mean(name, KNOWN)}", hint=", ".join(KNOWN))
-    config, problems = settings.flatten(said.get("config") or {})
+    """Return the wish; None says nothing. Raises `UsageError`."""
+    words: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    for name in words:
+        if name not in KINDS:
+            raise UsageError(f"a broker has no {name}{did_you_mean(name, tuple(KINDS))}", hint=", ".join(KINDS))
+    _refuse(tuple(_misfits(words)))
+    config, problems = settings.flatten(words.get("config", {}))
     _refuse((*problems, *settings.judge(config)))
-    definitions = str(said.get("definitions") or "")
-    if definitions and not Path(definitions).is_file():
-        raise UsageError(f"there is no file {definitions}", hint="it holds users, virtual hosts, queues as JSON")
-    plugins = said.get("plugins") or ()
-    chosen = said.get("ports")
-    account = Account(
-        said.get("username", GUEST.name), said.get("password", GUEST.password), said.get("vhost", GUEST.virtual_host)
-    )
+    file, imported = _definitions(words.get("definitions", ""))
+    plugins = words.get("plugins", ())
+    account = Account(*(words.get(name, getattr(GUEST, field)) for name, field in ACCOUNT))
     made = Wish(
-        plugins=tuple(plugins.split(",") if isinstance(plugins, str) else plugins),
+        plugins=tuple(plugins.replace(",", " ").split() if isinstance(plugins, str) else plugins),
         config=config,
-        definitions=str(Path(definitions).absolute()) if definitions else "",
+        definitions=file,
+        imported=imported,
         account=account,
-        nodes=said.get("nodes", 1),
-        tls=said.get("tls", False),
-        ports=ports.parse(chosen) if chosen else None,
-        port=said.get("port", 0),
-        timeout=said.get("timeout", PATIENCE),
-        keep=said.get("keep", False),
+        ports=ports.parse(words["ports"]) if words.get("ports") else None,
+        **{"timeout": PATIENCE, **{name: words[name] for name in ALIKE if name in words}},
     )
-    bundle = said.get("bundle") or ""
+    bundle = words.get("bundle", "")
     origin = Origin(
-        Wanted.parse(said.get("version") or ""),
-        said.get("source") or "auto",
+        Wanted.parse(words.get("version", "")),
+        words.get("source") or "auto",
         bundle=str(Path(bundle).expanduser().absolute()) if bundle else "",
     )
     return Made(made, origin)
 
 
+def _misfits(said: dict[str, object]) -> Iterator[Problem]:
+    """Say what is of another kind than it has to be; True is no number."""
+    for name, value in said.items():
+        kinds, words = KINDS[name]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            yield Problem((name,), f"{value!r} is not {words}")
+
+
+def _definitions(said: object) -> tuple[str, str]:
+    """Return the path of a file of definitions, or what one would hold. Raises `UsageError`."""
+    if isinstance(said, dict):
+        return "", json.dumps(said)
+    file = str(said)
+    if file and not Path(file).is_file():
+        raise UsageError(f"there is no file {file}", hint="it holds users, virtual hosts, queues as JSON")
+    return str(Path(file).absolute()) if file else "", ""
+
+
 def _refuse(problems: tuple[Problem, ...]) -> None:
     if problems:
-        raise UsageError("the broker cannot be configured like this", cause="\n".join(map(str, problems)))
+        raise UsageError("there is no such broker", cause="\n".join(map(str, problems)))

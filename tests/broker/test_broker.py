@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import ssl
+import subprocess
+import sys
 import threading
 import urllib.request
 from base64 import b64encode
@@ -23,7 +25,7 @@ from rmqsetup.broker.binaries import Binaries
 from rmqsetup.broker.wish import Wish
 from rmqsetup.errors import ConflictError, UsageError
 from rmqsetup.probes.node import ask
-from rmqsetup.probes.terms import Atom
+from rmqsetup.probes.terms import TRUE, Atom
 from rmqsetup.probes.wire import UnreachableError
 from rmqsetup.testing import broker as throwaway
 from rmqsetup.testing import faults
@@ -123,6 +125,13 @@ def test_other_users_definitions_and_settings(tmp_path):
         with closing(made.nodes[0].connect()) as node:
             found = ask(node, made.lease.node)
         assert set(found.virtual_hosts) >= {"shop", "my host"}
+
+
+def test_definitions_without_a_file_and_a_file_system_that_is_nearly_full():
+    with throwaway(definitions={"vhosts": [{"name": "shop"}]}) as made:
+        assert made.call("rabbit_vhost", "exists", b"shop") == TRUE
+        limit = made.call("rabbit_disk_monitor", "get_disk_free_limit")
+        assert limit == place.LITTLE, "RabbitMQ's own would block publishers at 50 MB"
 
 
 def test_many_at_once_never_meet(programs):
@@ -266,6 +275,38 @@ def test_a_restart_keeps_what_is_durable_and_a_frozen_node_says_nothing():
         made.carry()
 
 
+def test_faults_that_meet_are_taken_back():
+    with throwaway() as made:
+        with pytest.raises(UsageError, match="node 0 runs already"):
+            made.start_node()
+        with pytest.raises(UsageError, match="there is no node 1"), faults.cut(made):
+            pass
+        with faults.alarm(made):
+            made.restart()
+            made.carry()
+        with faults.alarm(made), made.paused():
+            made.kill_node()
+        made.start_node()
+        made.carry()
+
+
+def test_a_node_does_not_call_itself_where_somebody_has_gone_before_he_was_answered():
+    with throwaway() as made:
+        for _ in range(5):
+            with made.supply() as supply:
+                supply.give_back("nobody")
+        made.carry()
+        assert "Cannot get connection id" not in made.log_tail(10_000)
+
+
+def test_few_open_files_are_told_beforehand():
+    """A node with fewer boots, and takes no connection."""
+    script = "from rmqsetup.testing import broker\nbroker()"
+    words = ("sh", "-c", 'ulimit -n 100; exec "$@"', "sh", sys.executable, "-c", script)
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert "a node needs 128 open files or more\nthe limit here is 100" in done.stderr
+
+
 def test_a_cluster_with_a_link_cut_and_a_node_killed():
     with throwaway(nodes=2) as made:
         names = {node.member.name for node in made.nodes}
@@ -280,7 +321,8 @@ def test_a_cluster_with_a_link_cut_and_a_node_killed():
             assert node.call("net_adm", "ping", _atom(made.nodes[1].member.name)) == _atom("pang")
         with closing(made.nodes[0].connect()) as node:
             assert node.call("net_adm", "ping", _atom(made.nodes[1].member.name)) == _atom("pong")
-        made.kill_node(1)
+        with faults.cut(made, 0, 1):
+            made.kill_node(1)
         with connect(made.url) as connection:
             assert connection.is_open
 

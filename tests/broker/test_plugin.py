@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rmqsetup.broker import ports
 from rmqsetup.broker.place import base
+from rmqsetup.testing import compat
 
 TESTS = """
 import os, pytest
@@ -141,6 +144,39 @@ def test_the_log_is_in_the_report_of_a_failure(project):
     assert "RabbitMQ log" not in project(tests="def test_fails(): assert False", failed=1).stdout.str()
 
 
+def test_faults_leave_no_error_behind_and_a_dead_broker_is_named(project):
+    tests = """
+from rmqsetup.testing import faults
+
+def test_closed(rmq_broker, rmq_connection):
+    assert faults.close_connections(rmq_broker) == 1
+
+def test_dead(rmq_broker, rmq_connection):
+    rmq_broker.kill_node()
+
+def test_after(rmq_url):
+    pass
+"""
+    done = project(tests=tests, passed=2, errors=1)
+    done.stdout.fnmatch_lines(
+        ["no virtual host for this test: nobody answers at *", "rmq-*@localhost was killed by SIGKILL*"]
+    )
+    done.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_what_is_fetched_is_told(project, pytester):
+    pytester.makeconftest("""
+from rmqsetup.broker import supplier
+provide = supplier.provide
+def told_too(wish, *, told):
+    told("unpacking, which takes a while")
+    return provide(wish, told=told)
+supplier.provide = told_too
+""")
+    done = project(tests="def test_it(rmq_url): pass", passed=1)
+    done.stdout.fnmatch_lines(["rmqsetup: unpacking, which takes a while"])
+
+
 def test_options_and_settings_say_which_broker(project, pytester):
     pytester.makeini("[pytest]\nrmq_config =\n    channel_max = 7\nrmq_plugins = rabbitmq_management\n")
     tests = """
@@ -195,8 +231,22 @@ def test_one(rabbitmq_proc, rabbitmq):
 
 def test_two(rabbitmq_proc, mine):
     assert rabbitmq_proc.list_queues() == []
+
+def test_again(rabbitmq_proc, rabbitmq):
+    rabbitmq_proc.stop().start()  # the connection is lost, and the fixture has nothing to close
 """
-    project(tests=tests, passed=2)
+    project(tests=tests, passed=3)
+
+
+def test_ports_of_pytest_rabbitmq_are_understood():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        free = ports.reserve(1)
+        free.release()
+        assert compat._port({port, *free.numbers}) == {"port": free.numbers[0]}
+    assert compat._port([(2000, 3000), {4002}]) == compat._port((2000, 3000)) == {"ports": "2000-3000"}
+    assert compat._port("8000") == compat._port([8000]) == {"port": 8000}
+    assert compat._port(None) == compat._port(-1) == {}
 
 
 def test_a_session_that_wants_no_broker_loads_and_starts_none(project):
