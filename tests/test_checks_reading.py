@@ -93,15 +93,51 @@ def mappings():
         ("log.console", "maybe", "one of true, false"),
         ("disk_free_limit.absolute", "2GB", ""),
         ("vm_memory_high_watermark.relative", "0.4", ""),
-        ("vm_memory_high_watermark.relative", "most", "a number"),
+        ("vm_memory_high_watermark.relative", "most", "a number with a point, such as 1.0"),
         ("cluster_partition_handling", "autoheal", ""),
         ("ssl_options.verify", "yes", "one of verify_peer, verify_none"),
         ("management.tcp.port", "x", "a whole number"),
         ("heartbeat", "$(HEARTBEAT)", ""),
+        ("disk_free_limit.absolute", "2 GB", "a size such as 2GB or 500MiB, without a blank"),
+        ("max_message_size", "1073741824", "a whole number from 1 to 536,870,912"),
+        ("ssl_cert_login_san_index", "-1", "a whole number from 0 on"),
+        ("log.syslog.ip", "loghost", "an address, and no name"),
+        ("log.syslog.ip", "192.0.2.1", ""),
     ],
 )
 def test_a_value_is_judged_by_the_schema_of_the_release(mappings, key, value, refused):
     its = next(mapping for mapping in mappings if mapping.admits(key))
+    assert its.refuses(value) == refused
+
+
+OF_43 = """
+{mapping, "max_channels", "rabbit.channel_max", [{datatype, {integer, positive}}, {alias, "channel_max"}]}.
+{mapping, "log.console", "rabbit.log", [{datatype, boolean}]}.
+{translation, "rabbit.log", fun(C) -> [{datatype, float}, {alias, "no"}] end}.
+{include_partial, {rabbit, "tls"},
+    [{prefix, "ssl_options"},
+     {disable_with, none}]}.
+{mapping, "share", "rabbit.share", [{datatype, {float, [{gt, 0}, {lt, 1}]}}]}.
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refused"),
+    [
+        ("channel_max", "2047", ""),
+        ("channel_max", "0", "a whole number from 1 on"),
+        ("max_channels", "many", "a whole number"),
+        ("log.console", "yes", "true or false"),
+        ("ssl_options", "none", ""),
+        ("ssl_options.depth", "2", ""),
+        ("ssl_options.depth", "256", "a whole number from 0 to 255"),
+        ("share", "0.5", ""),
+        ("share", "1.5", "more than 0 and less than 1"),
+    ],
+)
+def test_a_schema_of_43_has_other_names_of_keys_narrower_types_and_parts(key, value, refused):
+    partials = (schema.Partial("tls", '{mapping, "depth", "depth", [{datatype, byte}]}.'),)
+    (its,) = [entry for entry in schema.parse(OF_43, partials) if entry.admits(key)]
     assert its.refuses(value) == refused
 
 

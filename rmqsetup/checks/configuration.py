@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, imported, schema, warning
 from rmqsetup.checks.access import closed, unreadable
 from rmqsetup.checks.cures import aside, disabled, without
+from rmqsetup.checks.imported import Importer
 from rmqsetup.checks.scene import Scene
-from rmqsetup.checks.schema import Entry
+from rmqsetup.checks.schema import Entry, Partial
 from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND, Command, FileState
 from rmqsetup.probes.consult import ConsultError, consult
@@ -22,6 +23,9 @@ from rmqsetup.steps.file import File, sha256
 LINKS = (f"{DOCS}/configure",)
 SHARES = ("vm_memory_high_watermark.relative",)
 """Settings that are a share of something."""
+
+PARTIAL = ".partial"
+"""How the files end that schemas include."""
 
 TRIES = 40
 """So many of the last lines of a shell script are left out one by one, to find the one that is wrong."""
@@ -93,7 +97,7 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
     mappings = _mappings(scene)
     for setting in scene.settings:
         its = [mapping for mapping in mappings if mapping.admits(setting.key)]
-        wanted = (its[0].refuses(setting.value) if its else "") or _beyond(setting)
+        wanted = (its[0].refuses(setting.value) if its else "") or _beyond(scene, setting)
         if wanted:
             yield error(
                 "RMQ-073",
@@ -229,8 +233,23 @@ def _import_fault(scene: Scene, path: str) -> str:
         return ""
     own = {scene.setting("default_vhost") or "/", *_hosts(scene)}
     user = scene.setting("default_user") or "guest"
-    found = imported.fault(state.text, frozenset(own), frozenset((user,)), scene.text(scene.plugins_file))
+    node = Importer(
+        frozenset(own),
+        frozenset((user,)),
+        scene.text(scene.plugins_file),
+        scene.version,
+        may_have=lambda name: _has(scene, name),
+    )
+    found = imported.fault(state.text, node)
     return f"cannot be imported: {found}" if found else ""
+
+
+def _has(scene: Scene, name: str) -> bool:
+    """Tell whether the tables of a node that does not run name something; who may not look into them cannot tell."""
+    home = f"{scene.data}/{scene.address.name}"
+    tables = [each for each in scene.names(home) if each.endswith((".DCD", ".DCL", ".LOG")) or each == "coordination"]
+    asked = ("grep", "-rqaF", "-e", name, "--", *(f"{home}/{each}" for each in tables))
+    return not scene.root or bool(tables and scene.run(*asked).ok)
 
 
 def _hosts(scene: Scene) -> Iterator[str]:
@@ -239,8 +258,12 @@ def _hosts(scene: Scene) -> Iterator[str]:
     yield from (scene.text(f"{folder}/{name}/.vhost").strip() for name in scene.names(folder))
 
 
-def _beyond(setting: Setting) -> str:
-    """Say what a share may be, where it is none: of nothing, or of more than all there is."""
+def _beyond(scene: Scene, setting: Setting) -> str:
+    """Say what a share may be, where it is none: of nothing, or of more than all there is; and what 4.0 took away."""
+    if (setting.key, setting.value) == ("classic_queue.default_version", "1") and int(scene.version[:1] or 0) >= 4:
+        return "2: there are no classic queues of version 1 any more"
+    if setting.key == "log.file.rotation.date" and setting.value and not setting.value.startswith("$"):
+        return "a time such as $D0, which is midnight"
     is_share = setting.key in SHARES and re.fullmatch(r"-?\d+(?:\.\d+)?", setting.value)
     return "more than 0 and at most 1" if is_share and not 0 < float(setting.value) <= 1 else ""
 
@@ -252,9 +275,11 @@ def _mappings(scene: Scene) -> tuple[Entry, ...]:
 def _read_mappings(scene: Scene) -> tuple[Entry, ...]:
     if not scene.settings or not scene.server:
         return ()
-    folders = (f"{scene.server}/plugins/{name}/priv/schema" for name in scene.names(f"{scene.server}/plugins"))
-    paths = [f"{folder}/{name}" for folder in folders for name in scene.names(folder) if name.endswith(".schema")]
-    found = tuple(mapping for path in paths for mapping in schema.parse(scene.text(path)))
+    folders = [f"{scene.server}/plugins/{name}/priv/schema" for name in scene.names(f"{scene.server}/plugins")]
+    files = [(name, scene.text(f"{folder}/{name}")) for folder in folders for name in scene.names(folder)]
+    partials = tuple(Partial(name[: -len(PARTIAL)], text) for name, text in files if name.endswith(PARTIAL))
+    schemas = (text for name, text in files if name.endswith(".schema"))
+    found = tuple(mapping for text in schemas for mapping in schema.parse(text, partials))
     return found if any(mapping.key == "heartbeat" for mapping in found) else ()
 
 
@@ -300,7 +325,7 @@ CHECKS = (
     Check("RMQ-070", "The broker's user can read its configuration", readable, explains=DOWN),
     Check("RMQ-071", "Every line of rabbitmq.conf is a setting", syntax, explains=DOWN),
     Check("RMQ-072", "RabbitMQ knows every key of its configuration", known, explains=DOWN),
-    Check("RMQ-073", "Every setting has a value of its kind", valid, explains=DOWN),
+    Check("RMQ-073", "Every setting has a value of its kind", valid, explains=(*DOWN, "RMQ-146")),
     Check("RMQ-146", "No key is out of use in the installed release", current),
     Check("RMQ-074", "advanced.config is an Erlang term", advanced, explains=DOWN),
     Check("RMQ-076", "Erlang knows the flags that it is given", arguments, explains=DOWN),

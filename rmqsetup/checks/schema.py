@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from rmqsetup.checks import validators
 
 _MAPPING = re.compile(r'^\s*\{\s*mapping\s*,\s*"([^"]+)"', re.MULTILINE)
 _OBSOLETE = re.compile(r"\bDEPRECATED\b|^deprecated$|\bno-op\b")
 _TYPE = re.compile(r"\{\s*datatype\s*,\s*")
+_INCLUDE = re.compile(
+    r'^\s*\{\s*include_partial\s*,\s*\{\s*\w+\s*,\s*"(?P<name>[^"]+)"\s*\}\s*,\s*\[\s*\{\s*prefix\s*,\s*'
+    r'"(?P<prefix>[^"]+)"',
+    re.MULTILINE,
+)
+_ALIAS = re.compile(r'\{\s*alias\s*,\s*"([^"]+)"')
+_VALIDATORS = re.compile(r"\{\s*validators\s*,\s*\[([^\]]*)\]")
 _SIZE = r"-?\d+(?:\.\d+)?\s*(?:[kKmMgGtT]?i?[bB]?)"
-_SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+(?:\.\d+)?", "bytesize": _SIZE}
+_SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+\.\d+(?:[eE][-+]?\d+)?", "bytesize": _SIZE}
+_WORDS = {"integer": "a whole number", "float": "a number with a point, such as 1.0", "bytesize": "a size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class Entry:
     key: str
     datatype: str = ""
     deprecated: str = ""
+    validators: tuple[str, ...] = ()
 
     def admits(self, key: str) -> bool:
         """Tell whether a key is one of these."""
@@ -40,21 +51,43 @@ class Entry:
         for kind in _alternatives(self.datatype):
             pattern, words = _judged(kind)
             if not pattern or re.fullmatch(pattern, value):
-                return ""
+                return next(filter(None, (validators.refuses(name, value) for name in self.validators)), "")
             expected.append(words)
         return " or ".join(expected)
 
 
-def parse(text: str) -> tuple[Entry, ...]:
-    """Read the mappings of a schema."""
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A part that several schemas of 4.3 have in common, each under a prefix of its own."""
+
+    name: str
+    text: str
+
+
+def parse(text: str, partials: tuple[Partial, ...] = ()) -> tuple[Entry, ...]:
+    """Read the mappings of a schema; the other names that 4.3 has for some are keys as well.
+
+    `partials` are those that it may include.
+    """
     obsolete = dict(_obsolete(text))
     text = re.sub(r"^\s*%.*$", "", text, flags=re.MULTILINE)
     found = list(_MAPPING.finditer(text))
     ends = (*(each.start() for each in found[1:]), len(text))
-    return tuple(
-        Entry(each[1], _datatype(text[each.end() : end]), obsolete.get(each[1], ""))
+    own = (
+        Entry(key, _datatype(inside), obsolete.get(each[1], ""), _validators(inside))
         for each, end in zip(found, ends, strict=False)
+        for inside in (text[each.end() : end].partition("\n{")[0],)
+        for key in (each[1], *_ALIAS.findall(inside))
     )
+    return (*own, *_included(text, partials))
+
+
+def _included(text: str, partials: tuple[Partial, ...]) -> Iterator[Entry]:
+    """Yield the keys that a schema takes from parts, each under a prefix, which may be switched off as a whole."""
+    for each in _INCLUDE.finditer(text):
+        yield Entry(each["prefix"], "{enum, [none]}")
+        for entry in (entry for part in partials if part.name == each["name"] for entry in parse(part.text)):
+            yield replace(entry, key=f"{each['prefix']}.{entry.key}")
 
 
 def _obsolete(text: str) -> Iterator[tuple[str, str]]:
@@ -97,6 +130,12 @@ def _datatype(text: str) -> str:
     return ""
 
 
+def _validators(text: str) -> tuple[str, ...]:
+    """Return the names of a mapping's validators; a type that narrows another, as 4.3 has them, is one as well."""
+    found, datatype = _VALIDATORS.search(text), re.sub(r"\s", "", _datatype(text))
+    return (*(re.findall(r'"([^"]+)"', found[1]) if found else ()), datatype)
+
+
 def _alternatives(datatype: str) -> list[str]:
     """Split a list of types at its commas; any other type is the only one."""
     if not datatype.startswith("["):
@@ -113,11 +152,18 @@ def _alternatives(datatype: str) -> list[str]:
 
 def _judged(kind: str) -> tuple[str, str]:
     """Return the pattern of a type's values and its name in words; no pattern for what is not judged."""
+    narrowed = re.fullmatch(r"byte|\{\s*(integer|float)\s*,.*\}", kind, re.DOTALL)
+    kind = (narrowed[1] or "integer") if narrowed else kind
     if kind in _SIMPLE:
-        return _SIMPLE[kind], {"integer": "a whole number", "float": "a number", "bytesize": "a size"}[kind]
+        return _SIMPLE[kind], {
+            "integer": "a whole number",
+            "float": "a number with a point, such as 1.0",
+            "bytesize": "a size",
+        }[kind]
     if found := re.fullmatch(r"\{\s*enum\s*,\s*\[([^\]]*)\]\s*\}", kind, re.DOTALL):
         names = [word.strip().strip("'") for word in found[1].split(",")]
         return "|".join(map(re.escape, names)), f"one of {', '.join(names)}"
     if found := re.fullmatch(r"\{\s*atom\s*,\s*'?(\w+)'?\s*\}", kind):
         return re.escape(found[1]), found[1]
-    return ("on|off", "on or off") if kind == "flag" else ("", "")
+    words = {"flag": ("on|off", "on or off"), "boolean": ("true|false", "true or false")}
+    return words.get(kind, ("", ""))

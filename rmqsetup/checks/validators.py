@@ -1,0 +1,53 @@
+"""What the validators of a schema refuse of a value whose type is right. Pure.
+
+Those that look at files belong to `values` and `certificates`, which say more about them.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+RANGES = {
+    "non_negative_integer": (0, 0),
+    "{integer,non_negative}": (0, 0),
+    "non_zero_positive_integer": (1, 0),
+    "{integer,positive}": (1, 0),
+    "byte": (0, 255),
+    "port": (1, 65534),
+    "{integer,[{min,1},{max,65535}]}": (1, 65535),
+    "{integer,[{min,1},{max,4294967295}]}": (1, 2**32 - 1),
+    "positive_16_bit_unsigned_integer": (1, 65535),
+    "positive_32_bit_unsigned_integer": (1, 2**32 - 1),
+    "max_message_size": (1, 512 * 1024**2),
+}
+"""The least and the most that a whole number may be, 0 for no most; in the words of 3.10 to 4.3."""
+
+SHARES = ("less_than_1", "{float,[{gt,0},{lt,1}]}")
+UNITS = r"-?\d+|.*\d[kmgtp]i?b?"
+"""A number, or what ends in one with a unit: RabbitMQ itself looks no closer."""
+
+
+def refuses(name: str, value: str) -> str:
+    """Say what a value ought to be by a validator of that name, where it surely is not."""
+    if name in RANGES and re.fullmatch(r"-?\d+", value):
+        least, most = RANGES[name]
+        fits = least <= int(value) <= (most or int(value))
+        return "" if fits else f"a whole number from {least:,} " + (f"to {most:,}" if most else "on")
+    if name in SHARES and re.fullmatch(r"-?\d+(?:\.\d+)?", value):
+        return "" if 0 < float(value) < 1 else "more than 0 and less than 1"
+    if name == "is_supported_information_unit":
+        return "" if re.fullmatch(UNITS, value, re.IGNORECASE) else "a size such as 2GB or 500MiB, without a blank"
+    if name == "https_uri":
+        return "" if value.startswith("https://") else "an address that begins with https://"
+    return _address(value) if name == "is_ip" else ""
+
+
+def _address(value: str) -> str:
+    if re.fullmatch(r"[\d.]+", value):
+        return ""  # Erlang also takes the short forms of old
+    try:
+        ip_address(value.partition("%")[0])
+    except ValueError:
+        return "an address, and no name"
+    return ""
