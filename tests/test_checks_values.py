@@ -20,6 +20,7 @@ from rmqsetup.steps.access import Access, Right
 ADVANCED = "/etc/rabbitmq/advanced.config"
 DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/x.conf"
 KEYS = "/etc/rabbitmq/enabled_plugins"
+HOME = "/var/lib/rabbitmq/mnesia/rabbit@broker"
 
 
 def found(machine, only, wires=None):
@@ -113,7 +114,15 @@ def test_what_advanced_config_says_wrong_moves_it_aside_as_a_whole():
     assert (step.key, step.to.startswith(f"{ADVANCED}.aside-")) == (f"aside:{ADVANCED}", True)
 
 
-HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
+LIMIT = {"definition": {"max-length": 1}}
+NODE = imported.Importer(
+    frozenset({"/"}), frozenset({"guest"}), "[rabbitmq_consistent_hash_exchange].", "4.0.5", lambda name: name == "old"
+)
+
+
+def policy(**definition):
+    named = {key.replace("_", "-"): value for key, value in definition.items()}
+    return {"policies": [{"name": "p", "vhost": "/", "pattern": "", "definition": named}]}
 
 
 @pytest.mark.parametrize(
@@ -132,10 +141,10 @@ HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-consistent-hash"}]}, ""),
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-of-our-own"}]}, ""),
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "tpoic"}]}, "which no enabled plugin brings"),
-        ({"policies": [{"name": "p", "vhost": "/", "pattern": "["}]}, "the pattern of the policy p"),
-        ({"policies": [{"name": "p", "vhost": "/", "pattern": "*"}]}, "the pattern of the policy p"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "[", **LIMIT}]}, "the pattern of the policy p"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "*", **LIMIT}]}, "the pattern of the policy p"),
         *(
-            ({"policies": [{"name": "p", "vhost": "/", "pattern": pattern}]}, "")  # PCRE has these, Python has not
+            ({"policies": [{"name": "p", "vhost": "/", "pattern": pattern, **LIMIT}]}, "")  # PCRE has them
             for pattern in (r"^\Qa(b\E", "a(?i)b", "^[[:alpha:]]+$", r"^\h+$", "(?|a|b)", "^.*$")
         ),
         (
@@ -143,11 +152,25 @@ HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
             "the queue q, which is not defined",
         ),
         ({"queues": [{"name": "q", "vhost": "/"}], "bindings": [{"vhost": "/", "source": "", "destination": "q"}]}, ""),
+        ({"bindings": [{"vhost": "/", "source": "amq.topic", "destination": "old"}]}, ""),
+        ({"permissions": [{"user": "old", "vhost": "/"}]}, ""),
+        ({"topic_permissions": [{"user": "bob", "vhost": "/"}]}, "the user bob, who is not there"),
+        ({"parameters": [{"vhost": "/", "component": "shovel", "name": "s"}]}, "rabbitmq_shovel, which is not enabled"),
+        (policy(max_lenght=1), "has max-lenght, which there is not; max-length may be meant"),
+        (policy(max_length="1"), "max-length '1', which has to be a whole number"),
+        (policy(max_length=True), "which has to be a whole number"),
+        (policy(overflow="drop"), "drop-head"),
+        (policy(ha_mode="all"), "of mirrored queues, which RabbitMQ 4.0.5 does not have"),
+        (policy(federation_upstream="up"), "rabbitmq_federation brings"),
+        (policy(message_ttl=1, expires=1, max_age="7D", overflow="reject-publish", delivery_limit=-1), ""),
+        (policy(), "defines nothing"),
+        ({"policies": [{"name": "p", "vhost": "/", "definition": {"expires": 1}}]}, "has no pattern"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "", "apply-to": "queue", **LIMIT}]}, "to apply to queue"),
         ({"queues": "none", "users": [7]}, ""),
     ],
 )
 def test_what_definitions_refer_to(told, words):
-    said = imported.fault(json.dumps(told), HOSTS, USERS, "[rabbitmq_consistent_hash_exchange].")
+    said = imported.fault(json.dumps(told), NODE)
     assert words in said
     assert bool(said) == bool(words)
 
@@ -180,6 +203,17 @@ def test_who_relies_on_a_plugin_is_told_without_the_password_in_its_line():
     (finding,) = examine(scene(machine), chosen("RMQ-120")).findings
     assert "telegraf.conf:1: url" in finding.evidence[0]
     assert "S3CR3T" not in repr(finding)
+
+
+def test_what_the_tables_of_a_node_name_is_not_missed_in_definitions():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put(CONF, "load_definitions = /etc/rabbitmq/d.json\n")
+    machine.put("/etc/rabbitmq/d.json", '{"bindings": [{"source": "", "vhost": "/", "destination": "orders"}]}')
+    assert found(machine, "RMQ-077", wires) == ["RMQ-077"]
+    machine.folders[HOME] = ["rabbit_durable_queue.DCD", "coordination", "msg_stores"]
+    machine.say(f"grep -rqaF -e orders -- {HOME}/rabbit_durable_queue.DCD {HOME}/coordination", "")
+    assert found(machine, "RMQ-077", wires) == []
 
 
 POLICY = "rabbitmq-server:\n  Candidate: 4.0.5\n  Version table:\n *** 4.0.5 500\n"

@@ -138,7 +138,8 @@ def _spoilt(scene: Scene, path: str) -> Diagnosis:
 
 def _folders(scene: Scene) -> tuple[str, ...]:
     own = f"{scene.data}/{scene.address.name}"
-    return (scene.layout.config, scene.layout.data, scene.layout.logs, scene.data, own)
+    more = f"{scene.layout.config}/conf.d"
+    return (scene.layout.config, more, scene.layout.data, scene.layout.logs, scene.data, own)
 
 
 def _files(scene: Scene) -> tuple[str, ...]:

@@ -119,6 +119,46 @@ ODD = (
         "definitions with a binding to nothing",
         '{"bindings":[{"source":"","vhost":"/","destination":"noq","destination_type":"queue"}]}',
     ),
+    *(
+        _defined(f"definitions with {what}", f'{{"policies":[{{"name":"p","vhost":"/","pattern":".*",{rest}}}]}}')
+        for what, rest in (
+            ("a policy of a key that there is not", '"definition":{"max-lenght":10}'),
+            ("a policy with a number as text", '"definition":{"max-length":"10"}'),
+            ("a policy of mirrored queues", '"definition":{"ha-mode":"all"}'),
+            ("a policy for queue", '"apply-to":"queue","definition":{"max-length":10}'),
+        )
+    ),
+    _defined(
+        "definitions with a shovel and no plugin for it",
+        '{"parameters":[{"vhost":"/","component":"shovel","name":"s","value":{}}]}',
+        "all",
+    ),
+    _conf("strategy for partitions without nodes", "RMQ-168", "cluster_partition_handling = pause_if_all_down\n"),
+    _conf("host of syslog without syslog", "RMQ-168", "log.syslog.host = 192.0.2.1\n"),
+    _conf("encrypted without a passphrase", "RMQ-169", "default_pass = encrypted:gN0lTqUDAGhYRcwFlCx1\n"),
+    _advanced(
+        "encrypted, and the file of the passphrase gone",
+        "RMQ-169",
+        '[{rabbit,[{config_entry_decoder,[{passphrase,{file,<<"/srv/gone">>}}]},'
+        '{default_pass,{encrypted,<<"gN0lTqUDAGhYRcwFlCx1">>}}]}].\n',
+    ),
+    _conf("size with a blank", "RMQ-073", "disk_free_limit.absolute = 2 GB\n"),
+    _conf("message of a gigabyte", "RMQ-073", "max_message_size = 1073741824\n"),
+    _conf("classic queues of old", "RMQ-073", "classic_queue.default_version = 1\n"),
+    Fault(
+        "folder of settings that is a link to nowhere",
+        "RMQ-130",
+        "rm -rf /etc/rabbitmq/conf.d; ln -s /srv/gone /etc/rabbitmq/conf.d",
+        "rm /etc/rabbitmq/conf.d",
+    ),
+    Fault(
+        "no inodes left",
+        "RMQ-033",
+        "mkdir -p /root/m && mount -t tmpfs -o size=200m,nr_inodes=600,mode=755 tmpfs /root/m && chown rabbitmq: "
+        "/root/m && cp -a /var/lib/rabbitmq/. /root/m/ && mount --bind /root/m /var/lib/rabbitmq && "
+        "(i=0; while touch /var/lib/rabbitmq/$i 2>/dev/null; do i=$((i+1)); done)",
+        "umount /var/lib/rabbitmq /root/m",
+    ),
     _mode("Erlang closed", "/usr/lib/erlang", "700", "755"),
     _mode("folder above the data closed", "/var/lib", "700", "755"),
     _mode("list of hosts closed", "/etc/hosts", "600", "644"),
@@ -173,12 +213,31 @@ ODD = (
         "systemctl start --quiet epmd.service || true",
         "rm -r /etc/systemd/system/epmd.service.d; systemctl daemon-reload; systemctl stop epmd.socket epmd.service; "
         "systemctl reset-failed epmd.service; systemctl start epmd.socket",
+        "all",
+        lasting=True,
     ),
 )
 """Made while the broker is stopped, as those that keep it from starting are."""
 
 PREFERENCES = "/etc/apt/preferences.d"
 SURVIVED = (
+    _conf("log of nothing", "RMQ-170", "log.file = false\n"),
+    _conf("log of everything", "RMQ-171", "log.file.level = debug\n"),
+    Fault(
+        "option that dpkg does not know",
+        "RMQ-172",
+        "echo force-confnwe >/etc/dpkg/dpkg.cfg.d/local",
+        "rm /etc/dpkg/dpkg.cfg.d/local",
+        "all",
+        alone=True,
+    ),
+    Fault(
+        "dead proxy in the environment",
+        "RMQ-026",
+        "echo 'https_proxy=http://127.0.0.1:3129/' >>/etc/environment",
+        "sed -i /_proxy/d /etc/environment",
+        "all",
+    ),
     Fault(
         "private key with a password",
         "RMQ-158",
