@@ -337,10 +337,9 @@ SPOILT = {
         "apt-config", "E: Syntax error /etc/apt/apt.conf.d/99x:1: Extra junk at end of file", 100
     ),
     "RMQ-155": closed_to_others,
-    "RMQ-172": lambda machine, _: machine.say(
-        "dpkg --print-architecture",
-        "dpkg: error: configuration error: /etc/dpkg/dpkg.cfg.d/x:1: unknown option 'force-x'",
-        2,
+    "RMQ-172": lambda machine, _: (
+        machine.put("/etc/dpkg/dpkg.cfg.d/x", "force-confnwe\n"),
+        machine.say("dpkg --print-architecture", "dpkg: error: unknown force/refuse option 'confnwe'\n", 2),
     ),
     "RMQ-157": epmd_refused,
     "RMQ-164": confined,
@@ -350,6 +349,10 @@ SPOILT = {
     ),
     "RMQ-166": lambda machine, _: machine.put("/usr/local/sbin/rabbitmqctl", "#!/bin/sh\n"),
     "RMQ-158": encrypted,
+    "RMQ-173": lambda _, wires: (
+        said(wires, listeners=(NodeListener("amqp", "::", 5672), NodeListener("amqp/ssl", "::", 5671))),
+        wires.handshakes.update({5671: "tlsv1 alert insufficient security"}),
+    ),
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": masked,

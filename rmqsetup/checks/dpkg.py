@@ -15,7 +15,6 @@ from rmqsetup.checks.settings import Setting
 from rmqsetup.steps.file import File, sha256
 
 _NAMES = ("passwd", "group")
-_PLACE = re.compile(r"(/etc/dpkg/dpkg\.cfg(?:\.d/[^\s:]+)?):(\d+): (.*)")
 
 
 def options(scene: Scene) -> Iterator[Diagnosis]:
@@ -26,20 +25,34 @@ def options(scene: Scene) -> Iterator[Diagnosis]:
     if scene.facts.manager != "apt":
         return
     answer = scene.run("dpkg", "--print-architecture")
-    found = _PLACE.search(answer.stderr)
-    if answer.ok or not found:
+    said = next((line for line in answer.stderr.splitlines() if line.startswith("dpkg: error: ")), "")
+    wrong = None if answer.ok or not said else _told_wrong(scene, said)
+    if wrong is None:
         return
-    path, number, fault = found[1], int(found[2]), found[3]
-    lines = scene.text(path).splitlines()
-    wrong = Setting("", "", path, number, lines[number - 1]) if 0 < number <= len(lines) else None
+    fault = said.rpartition(": ")[2]
     yield error(
         "RMQ-172",
         f"dpkg cannot read its own configuration: {fault}",
-        evidence=(wrong.place if wrong else f"{path}:{number}", f"dpkg: {fault}"),
+        evidence=(wrong.place, said),
         cause="as long as that is so, apt and dpkg cannot install, upgrade or remove anything",
-        hint=f"correct {path}, line {number}, or take it out",
-        fix=disabled((wrong,)) if wrong else (),
+        hint=f"correct {wrong.file}, line {wrong.line}, or take it out",
+        fix=disabled((wrong,)),
     )
+
+
+def _told_wrong(scene: Scene, said: str) -> Setting | None:
+    """Return the line that dpkg complains of, by its place or, where it does not say that, by the word it quotes."""
+    folder = "/etc/dpkg/dpkg.cfg.d"
+    lines = [
+        Setting("", "", path, number, line)
+        for path in ("/etc/dpkg/dpkg.cfg", *(f"{folder}/{name}" for name in scene.names(folder)))
+        for number, line in enumerate(scene.text(path).splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    word = re.search(r"'([^']+)'", said)
+    placed = (each for each in lines if f"{each.file}:{each.line}:" in said)
+    quoted = (each for each in lines if word and word[1] in each.raw)
+    return next(placed, None) or next(quoted, None)
 
 
 def database(scene: Scene) -> Iterator[Diagnosis]:

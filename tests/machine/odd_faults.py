@@ -61,6 +61,12 @@ ODD = (
         "unit of an old release", "RMQ-010", "s#^ExecStart=.*#ExecStart=/opt/rabbitmq-3.8/sbin/rabbitmq-server#"
     ),
     _unit("no program may be executed", "RMQ-133", "[Service]\\nNoExecPaths=/\\n"),
+    _unit("files that nobody may use", "RMQ-133", "[Service]\\nUMask=0777\\n"),
+    _unit("no port may be bound", "RMQ-133", "[Service]\\nSocketBindDeny=any\\n"),
+    _unit("killed at each stop", "RMQ-133", "[Service]\\nTimeoutStopSec=1\\n"),
+    _unit("program before the start gone", "RMQ-010", "[Service]\\nExecStartPre=/opt/gone/check\\n"),
+    _unit("output to a folder that is not there", "RMQ-010", "[Service]\\nStandardOutput=append:/srv/gone/x.log\\n"),
+    _unit("path to write that is not there", "RMQ-010", "[Service]\\nReadWritePaths=/srv/gone\\n"),
     _unit("watchdog that nobody feeds", "RMQ-133", "[Service]\\nWatchdogSec=5\\n"),
     _unit("ended after an hour", "RMQ-133", "[Service]\\nRuntimeMaxSec=1h\\n"),
     _unit("port beyond the last in the unit", "RMQ-140", "[Service]\\nEnvironment=RABBITMQ_NODE_PORT=70000\\n"),
@@ -223,6 +229,13 @@ PREFERENCES = "/etc/apt/preferences.d"
 SURVIVED = (
     _conf("log of nothing", "RMQ-170", "log.file = false\n"),
     _conf("log of everything", "RMQ-171", "log.file.level = debug\n"),
+    Fault(
+        "versions of TLS that no client has",
+        "RMQ-173",
+        f"{certificate()} && echo 'ssl_options.versions.1 = tlsv1.1' >>{CONF} && systemctl restart rabbitmq-server && "
+        "rabbitmqctl -q await_startup",
+        f"{UNTLS}; systemctl restart rabbitmq-server; rabbitmqctl -q await_startup",
+    ),
     Fault(
         "option that dpkg does not know",
         "RMQ-172",
