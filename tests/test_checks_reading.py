@@ -103,6 +103,12 @@ def mappings():
         ("ssl_cert_login_san_index", "-1", "a whole number from 0 on"),
         ("log.syslog.ip", "loghost", "an address, and no name"),
         ("log.syslog.ip", "192.0.2.1", ""),
+        ("listeners.tcp.default", "::1:5672", ""),
+        (
+            "listeners.tcp.default",
+            "localhost:5672",
+            "a whole number or an address with a port, such as 127.0.0.1:5672",
+        ),
     ],
 )
 def test_a_value_is_judged_by_the_schema_of_the_release(mappings, key, value, refused):

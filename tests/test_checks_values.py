@@ -308,6 +308,98 @@ def test_amounts_that_nobody_means(value, findings):
     assert found(machine, "RMQ-162") == findings
 
 
+PAUSE = "cluster_partition_handling = pause_if_all_down\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        (PAUSE, ["RMQ-168"]),
+        (f"{PAUSE}cluster_partition_handling.pause_if_all_down.nodes.1 = rabbit@a\n", ["RMQ-168"]),
+        (
+            f"{PAUSE}cluster_partition_handling.pause_if_all_down.nodes.1 = rabbit@a\n"
+            "cluster_partition_handling.pause_if_all_down.recover = ignore\n",
+            [],
+        ),
+        ("log.syslog.host = logs\n", ["RMQ-168"]),
+        ("log.syslog = true\nlog.syslog.host = logs\n", []),
+        ("default_permissions.read = .*\n", ["RMQ-168"]),
+        ("".join(f"default_permissions.{what} = .*\n" for what in ("configure", "write", "read")), []),
+    ],
+)
+def test_settings_that_need_others(text, findings):
+    machine = Plain()
+    machine.put(CONF, text)
+    assert found(machine, "RMQ-168") == findings
+
+
+PASSPHRASE = "[{rabbit, [{config_entry_decoder, [{passphrase, %s}]}]}].\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "findings"),
+    [
+        ('<<"opensesame">>', []),
+        ('{file, "/etc/rabbitmq/pass"}', []),
+        ('{file, <<"/srv/gone">>}', ["RMQ-169"]),
+        ("prompt", ["RMQ-169"]),
+    ],
+)
+def test_the_passphrase_of_encrypted_values(given, findings):
+    machine = Plain()
+    machine.put(CONF, "default_pass = encrypted:gN0lTqUDAGhYRcwFlCx1\n")
+    machine.put("/etc/rabbitmq/pass", "opensesame\n")
+    machine.put(ADVANCED, PASSPHRASE % given)
+    assert found(machine, "RMQ-169") == findings
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("log.file = false\n", ["RMQ-170"]),
+        ("log.file = false\nlog.console = true\n", []),
+        ("log.file = false\nlog.console = true\nlog.console.level = none\n", ["RMQ-170"]),
+        ("log.file.level = critical\n", ["RMQ-170"]),
+        ("log.default.level = none\nlog.console = true\n", ["RMQ-170"]),
+        ("log.file.level = info\nlog.connection.level = none\n", []),
+        ("log.file.level = debug\nlog.file.level = info\n", []),
+        ("log.connection.level = debug\n", ["RMQ-171"]),
+    ],
+)
+def test_what_is_logged(text, findings):
+    machine = Plain()
+    machine.put(CONF, text)
+    assert found(machine, "RMQ-170,RMQ-171") == findings
+
+
+@pytest.mark.parametrize(
+    ("line", "findings"),
+    [
+        ("export HTTPS_PROXY='http://proxy.example.org:3129/'", ["RMQ-026"]),
+        ("https_proxy=http://user:word@proxy.example.org:3129", ["RMQ-026"]),
+        ("http_proxy=http://proxy.example.org:3128", []),
+        ("# http_proxy=http://proxy.example.org:3129", []),
+        ("no_proxy=proxy.example.org:3129", []),
+    ],
+)
+def test_a_proxy_of_every_login(line, findings):
+    machine, wires = Plain(), Wires()
+    machine.put("/etc/environment", f"PATH=/bin\n{line}\n")
+    wires.closed[3129] = "connection refused"
+    assert found(machine, "RMQ-026", wires) == findings
+
+
+def test_a_kernel_that_promises_no_more_memory_than_it_has():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put("/proc/sys/vm/overcommit_memory", "2\n")
+    machine.put("/proc/meminfo", "MemAvailable: 9000000 kB\nCommitLimit: 9000000 kB\nCommitted_AS: 8900000 kB\n")
+    assert found(machine, "RMQ-034", wires) == ["RMQ-034"]
+    assert found(machine, "RMQ-034") == []
+    machine.put("/proc/sys/vm/overcommit_memory", "0\n")
+    assert found(machine, "RMQ-034", wires) == []
+
+
 @pytest.mark.parametrize(
     ("fstab", "findings"),
     [

@@ -28,13 +28,15 @@ class Range:
     fatal: bool = False
 
 
+PERMISSIONS = tuple(f"default_permissions.{what}" for what in ("configure", "write", "read"))
 NEEDS = {
     ("cluster_partition_handling", "pause_if_all_down"): (
         "cluster_partition_handling.pause_if_all_down.nodes.$name",
         "cluster_partition_handling.pause_if_all_down.recover",
-    )
+    ),
+    **{(key, ""): PERMISSIONS for key in PERMISSIONS},
 }
-"""What a setting of that value needs; $ stands for any name."""
+"""What a setting of that value, or of any, needs; $ stands for any name."""
 
 FOREVER = float("inf")
 RANGES = {
@@ -80,7 +82,8 @@ def sensible(scene: Scene) -> Iterator[Diagnosis]:
 def companions(scene: Scene) -> Iterator[Diagnosis]:
     """Settings come with those that they need; the node does not start with one of them alone."""
     for setting in scene.settings:
-        lacking = next((each for each in NEEDS.get((setting.key, setting.value), ()) if not _is_set(scene, each)), "")
+        needed = NEEDS.get((setting.key, setting.value)) or NEEDS.get((setting.key, ""), ())
+        lacking = next((each for each in needed if not _is_set(scene, each)), "")
         if setting.key in ("log.syslog.host", "log.syslog.ip") and scene.setting("log.syslog") != "true":
             lacking = "log.syslog = true"
         if lacking:

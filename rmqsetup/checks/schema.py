@@ -23,6 +23,7 @@ _ALIAS = re.compile(r'\{\s*alias\s*,\s*"([^"]+)"')
 _VALIDATORS = re.compile(r"\{\s*validators\s*,\s*\[([^\]]*)\]")
 _SIZE = r"-?\d+(?:\.\d+)?\s*(?:[kKmMgGtT]?i?[bB]?)"
 _SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+\.\d+(?:[eE][-+]?\d+)?", "bytesize": _SIZE}
+_ENDPOINT = r"\[?[0-9A-Fa-f:.]+(?:%\w+)?\]?:\d+|(?:unix|local):.*"
 _WORDS = {"integer": "a whole number", "float": "a number with a point, such as 1.0", "bytesize": "a size"}
 
 
@@ -165,5 +166,9 @@ def _judged(kind: str) -> tuple[str, str]:
         return "|".join(map(re.escape, names)), f"one of {', '.join(names)}"
     if found := re.fullmatch(r"\{\s*atom\s*,\s*'?(\w+)'?\s*\}", kind):
         return re.escape(found[1]), found[1]
-    words = {"flag": ("on|off", "on or off"), "boolean": ("true|false", "true or false")}
-    return words.get(kind, ("", ""))
+    known = {
+        "flag": ("on|off", "on or off"),
+        "boolean": ("true|false", "true or false"),
+        "ip": (_ENDPOINT, "an address with a port, such as 127.0.0.1:5672"),
+    }
+    return known.get(kind, ("", ""))
