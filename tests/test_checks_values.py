@@ -308,6 +308,18 @@ def test_amounts_that_nobody_means(value, findings):
     assert found(machine, "RMQ-162") == findings
 
 
+def test_definitions_are_fetched_from_somebody_who_answers():
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, "definitions.import_backend = https\ndefinitions.https.url = https://far.example.org:8443/x\n")
+    wires.closed[8443] = "connection refused"
+    assert found(machine, "RMQ-077", wires) == []
+    wires.down()
+    assert found(machine, "RMQ-077", wires) == ["RMQ-077"]
+    del wires.closed[8443]
+    assert found(machine, "RMQ-077", wires) == []
+
+
+WHOLE = "cluster_partition_handling.pause_if_all_down"
 PAUSE = "cluster_partition_handling = pause_if_all_down\n"
 
 
@@ -315,12 +327,10 @@ PAUSE = "cluster_partition_handling = pause_if_all_down\n"
     ("text", "findings"),
     [
         (PAUSE, ["RMQ-168"]),
-        (f"{PAUSE}cluster_partition_handling.pause_if_all_down.nodes.1 = rabbit@a\n", ["RMQ-168"]),
-        (
-            f"{PAUSE}cluster_partition_handling.pause_if_all_down.nodes.1 = rabbit@a\n"
-            "cluster_partition_handling.pause_if_all_down.recover = ignore\n",
-            [],
-        ),
+        (f"{PAUSE}{WHOLE}.nodes.1 = rabbit@a\n", ["RMQ-168"]),
+        (f"{PAUSE}{WHOLE}.nodes.1 = rabbit@a\n{WHOLE}.recover = ignore\n", []),
+        ("definitions.import_backend = https\n", ["RMQ-168"]),
+        ("definitions.import_backend = local_filesystem\ndefinitions.local.path = /srv/d\n", []),
         ("log.syslog.host = logs\n", ["RMQ-168"]),
         ("log.syslog = true\nlog.syslog.host = logs\n", []),
         ("default_permissions.read = .*\n", ["RMQ-168"]),
@@ -331,6 +341,52 @@ def test_settings_that_need_others(text, findings):
     machine = Plain()
     machine.put(CONF, text)
     assert found(machine, "RMQ-168") == findings
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("default_pass =\n", ["RMQ-071"]),
+        ("default_pass = ''\n", []),
+        ("auth_backends.one = internal\n", ["RMQ-072"]),
+        ("auth_backends.1.authn = internal\nauth_backends.2 = internal\n", []),
+        ("cluster_formation.peer_discovery_backend = nosuch\n", ["RMQ-142"]),
+        ("cluster_formation.peer_discovery_backend = dns\n", []),
+    ],
+)
+def test_settings_as_templates_leave_them(text, findings):
+    machine = Plain()
+    machine.put(CONF, text)
+    assert found(machine, "RMQ-071,RMQ-072,RMQ-073,RMQ-142") == findings
+
+
+@pytest.mark.parametrize(
+    ("backend", "text", "findings"),
+    [
+        ("ldap", "", ["RMQ-174"]),
+        ("ldap", "auth_ldap.servers.1 = far\nauth_ldap.servers.2 = dead\nauth_ldap.port = 3890\n", ["RMQ-174"]),
+        ("ldap", "auth_ldap.servers.1 = far\n", []),
+        ("http", "auth_http.user_path = http://127.0.0.1:3890/user\n", ["RMQ-174"]),
+        ("http", "auth_http.user_path = https://far.example.org/user\n", []),
+        ("oauth2", "auth_oauth2.issuer = https://far.example.org/\n", []),
+        ("internal", "", []),
+    ],
+)
+def test_who_is_asked_about_logins(backend, text, findings):
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, text)
+    wires.answers["application:get_env"] = (Atom("ok"), [Atom(f"rabbit_auth_backend_{backend}")])
+    wires.closed[3890] = "connection refused"
+    assert found(machine, "RMQ-174", wires) == findings
+
+
+def test_what_mqtt_is_to_use():
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, "mqtt.vhost = /\nmqtt.exchange = nosuch\nanonymous_login_user = none\nstomp.default_vhost = x\n")
+    machine.put(KEYS, "[rabbitmq_mqtt].\n")
+    assert found(machine, "RMQ-175", wires) == []
+    wires.answers["rabbit_exchange:exists"] = Atom("false")
+    assert found(machine, "RMQ-175", wires) == ["RMQ-175"]
 
 
 PASSPHRASE = "[{rabbit, [{config_entry_decoder, [{passphrase, %s}]}]}].\n"

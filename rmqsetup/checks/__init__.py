@@ -46,6 +46,7 @@ SUBJECTS = (
     "limits",
     "users",
     "expected",
+    "logins",
 )
 """The modules of this folder that hold checks, in the order in which a fault of one is likelier the root of others."""
 

@@ -34,6 +34,8 @@ NEEDS = {
         "cluster_partition_handling.pause_if_all_down.nodes.$name",
         "cluster_partition_handling.pause_if_all_down.recover",
     ),
+    ("definitions.import_backend", "https"): ("definitions.https.url",),
+    **{("definitions.import_backend", name): ("definitions.local.path",) for name in ("local_filesystem", "local")},
     **{(key, ""): PERMISSIONS for key in PERMISSIONS},
 }
 """What a setting of that value, or of any, needs; $ stands for any name."""

@@ -57,18 +57,22 @@ def readable(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def syntax(scene: Scene) -> Iterator[Diagnosis]:
-    """Every line of rabbitmq.conf and of conf.d is `key = value`, or a comment."""
+    """Every line of rabbitmq.conf and of conf.d is `key = value`, or a comment; an empty value is none."""
     for setting in scene.settings:
-        if not setting.key:
+        if _is_torn(setting):
             yield error(
                 "RMQ-071",
                 f"a line of {setting.file} is no setting",
                 evidence=(setting.place,),
                 hint=f"write it as key = value, or begin it with #: {setting.file}, line {setting.line}",
                 links=LINKS,
-                fix=without(scene, *(each for each in scene.settings if not each.key)),
+                fix=without(scene, *filter(_is_torn, scene.settings)),
             )
             return
+
+
+def _is_torn(setting: Setting) -> bool:
+    return not setting.key or (not setting.value and "''" not in setting.raw)
 
 
 def known(scene: Scene) -> Iterator[Diagnosis]:
@@ -79,8 +83,9 @@ def known(scene: Scene) -> Iterator[Diagnosis]:
     """
     mappings = _mappings(scene)
     for setting in scene.settings if mappings else ():
-        if setting.key and not any(mapping.admits(setting.key) for mapping in mappings):
-            meant = schema.near(setting.key, mappings)
+        numbered = not re.match(r"auth_backends\.(?!\d+(?:\.|$))", setting.key)
+        if setting.key and not (numbered and any(mapping.admits(setting.key) for mapping in mappings)):
+            meant = schema.near(setting.key, mappings) if numbered else "auth_backends.1"
             yield error(
                 "RMQ-072",
                 f"RabbitMQ {scene.version} has no setting {setting.key}",
@@ -98,7 +103,7 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
     for setting in scene.settings:
         its = [mapping for mapping in mappings if mapping.admits(setting.key)]
         wanted = (its[0].refuses(setting.value) if its else "") or _beyond(scene, setting)
-        if wanted:
+        if wanted and not _is_torn(setting):
             yield error(
                 "RMQ-073",
                 f"the value of {setting.key} is not valid: {setting.value or 'it is empty'}",
@@ -217,6 +222,27 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
                     fix=without(scene, *named),
                 )
                 return
+    yield from _far(scene)
+
+
+def _far(scene: Scene) -> Iterator[Diagnosis]:
+    """Find definitions that a node is to fetch, where nobody answers."""
+    named = next((each for each in reversed(scene.settings) if each.key == "definitions.https.url"), None)
+    place = re.match(r"(https?)://(?:[^/@]*@)?(\[[^\]]*\]|[^/:]+)(?::(\d+))?", named.value) if named else None
+    if named is None or place is None or scene.is_well:
+        return
+    port = int(place[3] or (443 if place[1] == "https" else 80))
+    if problem := scene.opens(place[2].strip("[]"), port):
+        backend = tuple(each for each in scene.settings if each.key == "definitions.import_backend")
+        yield error(
+            "RMQ-077",
+            f"definitions are to be fetched from {place[2]}:{port}, which does not answer",
+            evidence=(named.place, f"{place[2]}:{port}: {problem}"),
+            cause="a node does not start without the definitions that it is to import",
+            hint=f"start what is to answer there, or take the lines out: {_line(named)}",
+            links=(f"{DOCS}/definitions",),
+            fix=without(scene, named, *backend),
+        )
 
 
 def _import_fault(scene: Scene, path: str) -> str:

@@ -55,6 +55,13 @@ def _unit_copied(name: str, check: str, edit: str, fix: str = "") -> Fault:
     return Fault(name, check, make, f"rm -f {path} {path}.aside-*; systemctl daemon-reload", fix, alone=True)
 
 
+def _restarted(name: str, check: str, plugin: str, text: str) -> Fault:
+    """Let the broker run with a plugin and its settings."""
+    anew = "systemctl restart rabbitmq-server && rabbitmqctl -q await_startup"
+    make = f"echo '[{plugin}].' >{PLUGINS}; printf '{text}' >{CONF}; {anew}"
+    return Fault(name, check, make, f"rm {PLUGINS} {CONF}; {anew}")
+
+
 ODD = (
     _unit_copied("unit without its user", "RMQ-132", "/^User/d;/^Group/d", "all"),
     _unit_copied(
@@ -148,6 +155,22 @@ ODD = (
         '[{rabbit,[{config_entry_decoder,[{passphrase,{file,<<"/srv/gone">>}}]},'
         '{default_pass,{encrypted,<<"gN0lTqUDAGhYRcwFlCx1">>}}]}].\n',
     ),
+    _conf("permissions by halves", "RMQ-168", "default_permissions.read = .*\n"),
+    _conf("empty value", "RMQ-071", "default_pass =\n"),
+    _conf("name for an address", "RMQ-073", "listeners.tcp.1 = localhost:5672\n"),
+    _conf("backend without a number", "RMQ-072", "auth_backends.one = internal\n"),
+    _conf("discovery that is none", "RMQ-142", "cluster_formation.peer_discovery_backend = nosuch\n"),
+    _conf(
+        "definitions that nobody serves",
+        "RMQ-077",
+        "definitions.import_backend = https\ndefinitions.https.url = https://127.0.0.1:9/d.json\n",
+    ),
+    _env(
+        "options of TLS between nodes gone",
+        "RMQ-141",
+        'SERVER_ADDITIONAL_ERL_ARGS="-proto_dist inet_tls -ssl_dist_optfile /etc/rabbitmq/gone.config"\n',
+    ),
+    _mode("script of RabbitMQ closed", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-env", "600", "755"),
     _conf("size with a blank", "RMQ-073", "disk_free_limit.absolute = 2 GB\n"),
     _conf("message of a gigabyte", "RMQ-073", "max_message_size = 1073741824\n"),
     _conf("classic queues of old", "RMQ-073", "classic_queue.default_version = 1\n"),
@@ -229,6 +252,13 @@ PREFERENCES = "/etc/apt/preferences.d"
 SURVIVED = (
     _conf("log of nothing", "RMQ-170", "log.file = false\n"),
     _conf("log of everything", "RMQ-171", "log.file.level = debug\n"),
+    _restarted(
+        "directory that does not answer",
+        "RMQ-174",
+        "rabbitmq_auth_backend_ldap",
+        "auth_backends.1 = ldap\nauth_ldap.servers.1 = 127.0.0.1\n",
+    ),
+    _restarted("MQTT for a virtual host that is not there", "RMQ-175", "rabbitmq_mqtt", "mqtt.vhost = nosuch\n"),
     Fault(
         "versions of TLS that no client has",
         "RMQ-173",
