@@ -99,6 +99,8 @@ def mappings():
         ("management.tcp.port", "x", "a whole number"),
         ("heartbeat", "$(HEARTBEAT)", ""),
         ("disk_free_limit.absolute", "2 GB", "a size such as 2GB or 500MiB, without a blank"),
+        ("queue_index_embed_msgs_below", "4kb", ""),
+        ("queue_index_embed_msgs_below", "4 kb", "a size"),
         ("max_message_size", "1073741824", "a whole number from 1 to 536,870,912"),
         ("ssl_cert_login_san_index", "-1", "a whole number from 0 on"),
         ("log.syslog.ip", "loghost", "an address, and no name"),

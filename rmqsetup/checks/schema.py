@@ -21,7 +21,7 @@ _INCLUDE = re.compile(
 )
 _ALIAS = re.compile(r'\{\s*alias\s*,\s*"([^"]+)"')
 _VALIDATORS = re.compile(r"\{\s*validators\s*,\s*\[([^\]]*)\]")
-_SIZE = r"-?\d+(?:\.\d+)?\s*(?:[kKmMgGtT]?i?[bB]?)"
+_SIZE = r"-?\d+(?:\.\d+)?(?:[kKmMgGtT]?i?[bB]?)"
 _SIMPLE = {"integer": r"-?\d+", "float": r"-?\d+\.\d+(?:[eE][-+]?\d+)?", "bytesize": _SIZE}
 _ENDPOINT = r"[0-9A-Fa-f:.]+(?:%\w+)?:\d+|(?:unix|local):.*"
 _WORDS = {"integer": "a whole number", "float": "a number with a point, such as 1.0", "bytesize": "a size"}
