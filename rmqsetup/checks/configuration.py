@@ -206,6 +206,12 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
     A node ends its boot at the first entry that it cannot import: a queue of a virtual host that is not there, a type
     of exchange whose plugin is not enabled. That is looked at where the node does not run.
     """
+    yield from _near(scene)
+    yield from _far(scene)
+
+
+def _near(scene: Scene) -> Iterator[Diagnosis]:
+    """Find the first file of definitions that cannot be imported."""
     for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
         named = tuple(each for each in scene.configured if each.key == key)
         place = scene.setting(key)
@@ -222,7 +228,6 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
                     fix=without(scene, *named),
                 )
                 return
-    yield from _far(scene)
 
 
 def _far(scene: Scene) -> Iterator[Diagnosis]:
