@@ -249,7 +249,7 @@ def starter(scene: Scene) -> Iterator[Diagnosis]:
                 program = scene.file(its) if name.startswith("Exec") else None
                 lacks = "is not there" if scene.host.peek(its) is None else ""
                 lacks = lacks or ("cannot be executed" if program and not program.mode & 0o111 else "")
-                if lacks and its != scene.layout.data:
+                if lacks and its not in (scene.layout.data, scene.layout.logs):
                     yield error(
                         "RMQ-010",
                         f"the unit needs {its}, which {lacks}",
