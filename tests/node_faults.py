@@ -182,7 +182,16 @@ def stale_job(job):
     return lambda machine, _: mac(machine, job)
 
 
+def without_tokens(_, wires):
+    answers(wires, application__get_env=(Atom("ok"), [Atom("rabbit_auth_backend_oauth2")]))
+
+
 NODES = {
+    "RMQ-174": without_tokens,
+    "RMQ-175": lambda machine, _: (
+        machine.put(PLUGINS, "[rabbitmq_mqtt].\n"),
+        machine.put(CONF, "mqtt.vhost = nosuch\n"),
+    ),
     "RMQ-088": lambda _, wires: cluster(wires, rabbit_node_monitor__partitions=[OTHERS[0]]),
     "RMQ-089": lambda _, wires: cluster(wires, up=OTHERS[:1]),
     "RMQ-090": lambda _, wires: cluster(

@@ -113,6 +113,7 @@ class Wires(Sockets):
         self.known: tuple[Registered, ...] | Exception = (Registered("rabbit", 25672),)
         self.closed: dict[int, str] = {}
         self.certificates: dict[str, tuple[str, bytes]] = {}
+        self.handshakes: dict[int, str] = {}
         self.answers: dict[str, object] = {
             "rabbit_nodes:list_members": [Atom("rabbit@broker")],
             "rabbit_nodes:list_running": [Atom("rabbit@broker")],
@@ -133,6 +134,9 @@ class Wires(Sockets):
 
     def certificate(self, host, port):  # noqa: ARG002
         return self.certificates.get(host, ("", b""))
+
+    def handshake(self, host, port):  # noqa: ARG002
+        return self.handshakes.get(port, "")
 
     def status(self, host, address):  # noqa: ARG002
         if self.others and address.name != "rabbit@broker":

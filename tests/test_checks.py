@@ -121,6 +121,10 @@ CONFIGURED = {
     "RMQ-064": (f"{OTP}/crypto-5.5.3/priv/lib/crypto.so", ""),
     "RMQ-163": (CONF, "ssl_options.verify = verify_peer\n"),
     "RMQ-162": (CONF, "handshake_timeout = 10\n"),
+    "RMQ-168": (CONF, "cluster_partition_handling = pause_if_all_down\n"),
+    "RMQ-169": (CONF, "default_pass = encrypted:gN0lTqUDAGhYRcwFlCx1\n"),
+    "RMQ-170": (CONF, "log.file = false\n"),
+    "RMQ-171": (CONF, "log.file.level = debug\n"),
     "RMQ-153": ("/etc/fstab", "UUID=1 /var/lib/rabbitmq ext4 defaults 0 2\n"),
     "RMQ-154": ("/var/lib/dpkg/diversions", "/usr/lib/erlang/bin/erl\n/usr/lib/erlang/bin/erl.distrib\n:\n"),
     "RMQ-156": ("/etc/ld.so.preload", "/opt/gone/agent.so\n"),
@@ -333,6 +337,10 @@ SPOILT = {
         "apt-config", "E: Syntax error /etc/apt/apt.conf.d/99x:1: Extra junk at end of file", 100
     ),
     "RMQ-155": closed_to_others,
+    "RMQ-172": lambda machine, _: (
+        machine.put("/etc/dpkg/dpkg.cfg.d/x", "force-confnwe\n"),
+        machine.say("dpkg --print-architecture", "dpkg: error: unknown force/refuse option 'confnwe'\n", 2),
+    ),
     "RMQ-157": epmd_refused,
     "RMQ-164": confined,
     "RMQ-165": lambda machine, wires: (
@@ -341,6 +349,10 @@ SPOILT = {
     ),
     "RMQ-166": lambda machine, _: machine.put("/usr/local/sbin/rabbitmqctl", "#!/bin/sh\n"),
     "RMQ-158": encrypted,
+    "RMQ-173": lambda _, wires: (
+        said(wires, listeners=(NodeListener("amqp", "::", 5672), NodeListener("amqp/ssl", "::", 5671))),
+        wires.handshakes.update({5671: "tlsv1 alert insufficient security"}),
+    ),
     "RMQ-001": failing,
     "RMQ-002": down,
     "RMQ-003": masked,
@@ -456,7 +468,7 @@ def test_every_check_has_its_fault_here():
 def test_checks_only_look():
     words = {word for check in SPOILT for word in _programs(check)}
     assert words <= {
-        *("apt-cache", "apt-config", "apt-get", "df", "dpkg", "dpkg-query", "find", "getent", "head", "ip"),
+        *("apt-cache", "apt-config", "apt-get", "df", "dpkg", "dpkg-query", "find", "getent", "grep", "head", "ip"),
         *("ldd", "openssl", "sh", "stat", "systemctl", "tail", "/usr/bin/setpriv", "uname", "id"),
         *("dnf", "journalctl", "rpm", "sw_vers", "sysctl"),
     }

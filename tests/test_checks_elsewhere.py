@@ -43,6 +43,7 @@ def test_a_service_that_was_stopped_does_not_fail_for_what_was_set_on_this_machi
     machine, wires = Plain(), Wires()
     stopped(machine, wires)
     machine.put(ENV, "NODE_PORT=5673\n")
+    machine.put("/bin/true", "", 0o755)
     machine.put(DROP_IN, "[Service]\nExecStartPre=/bin/true\n")
     machine.change(MORE, "DropInPaths=", f"DropInPaths={DROP_IN}")
     assert ids(found(machine, wires)) == [("RMQ-002", Severity.ERROR)]

@@ -20,6 +20,7 @@ from rmqsetup.steps.access import Access, Right
 ADVANCED = "/etc/rabbitmq/advanced.config"
 DROP_IN = "/etc/systemd/system/rabbitmq-server.service.d/x.conf"
 KEYS = "/etc/rabbitmq/enabled_plugins"
+HOME = "/var/lib/rabbitmq/mnesia/rabbit@broker"
 
 
 def found(machine, only, wires=None):
@@ -113,7 +114,15 @@ def test_what_advanced_config_says_wrong_moves_it_aside_as_a_whole():
     assert (step.key, step.to.startswith(f"{ADVANCED}.aside-")) == (f"aside:{ADVANCED}", True)
 
 
-HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
+LIMIT = {"definition": {"max-length": 1}}
+NODE = imported.Importer(
+    frozenset({"/"}), frozenset({"guest"}), "[rabbitmq_consistent_hash_exchange].", "4.0.5", lambda name: name == "old"
+)
+
+
+def policy(**definition):
+    named = {key.replace("_", "-"): value for key, value in definition.items()}
+    return {"policies": [{"name": "p", "vhost": "/", "pattern": "", "definition": named}]}
 
 
 @pytest.mark.parametrize(
@@ -132,10 +141,10 @@ HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-consistent-hash"}]}, ""),
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "x-of-our-own"}]}, ""),
         ({"exchanges": [{"name": "x", "vhost": "/", "type": "tpoic"}]}, "which no enabled plugin brings"),
-        ({"policies": [{"name": "p", "vhost": "/", "pattern": "["}]}, "the pattern of the policy p"),
-        ({"policies": [{"name": "p", "vhost": "/", "pattern": "*"}]}, "the pattern of the policy p"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "[", **LIMIT}]}, "the pattern of the policy p"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "*", **LIMIT}]}, "the pattern of the policy p"),
         *(
-            ({"policies": [{"name": "p", "vhost": "/", "pattern": pattern}]}, "")  # PCRE has these, Python has not
+            ({"policies": [{"name": "p", "vhost": "/", "pattern": pattern, **LIMIT}]}, "")  # PCRE has them
             for pattern in (r"^\Qa(b\E", "a(?i)b", "^[[:alpha:]]+$", r"^\h+$", "(?|a|b)", "^.*$")
         ),
         (
@@ -143,11 +152,25 @@ HOSTS, USERS = frozenset({"/"}), frozenset({"guest"})
             "the queue q, which is not defined",
         ),
         ({"queues": [{"name": "q", "vhost": "/"}], "bindings": [{"vhost": "/", "source": "", "destination": "q"}]}, ""),
+        ({"bindings": [{"vhost": "/", "source": "amq.topic", "destination": "old"}]}, ""),
+        ({"permissions": [{"user": "old", "vhost": "/"}]}, ""),
+        ({"topic_permissions": [{"user": "bob", "vhost": "/"}]}, "the user bob, who is not there"),
+        ({"parameters": [{"vhost": "/", "component": "shovel", "name": "s"}]}, "rabbitmq_shovel, which is not enabled"),
+        (policy(max_lenght=1), "has max-lenght, which there is not; max-length may be meant"),
+        (policy(max_length="1"), "max-length '1', which has to be a whole number"),
+        (policy(max_length=True), "which has to be a whole number"),
+        (policy(overflow="drop"), "drop-head"),
+        (policy(ha_mode="all"), "of mirrored queues, which RabbitMQ 4.0.5 does not have"),
+        (policy(federation_upstream="up"), "rabbitmq_federation brings"),
+        (policy(message_ttl=1, expires=1, max_age="7D", overflow="reject-publish", delivery_limit=-1), ""),
+        (policy(), "defines nothing"),
+        ({"policies": [{"name": "p", "vhost": "/", "definition": {"expires": 1}}]}, "has no pattern"),
+        ({"policies": [{"name": "p", "vhost": "/", "pattern": "", "apply-to": "queue", **LIMIT}]}, "to apply to queue"),
         ({"queues": "none", "users": [7]}, ""),
     ],
 )
 def test_what_definitions_refer_to(told, words):
-    said = imported.fault(json.dumps(told), HOSTS, USERS, "[rabbitmq_consistent_hash_exchange].")
+    said = imported.fault(json.dumps(told), NODE)
     assert words in said
     assert bool(said) == bool(words)
 
@@ -180,6 +203,17 @@ def test_who_relies_on_a_plugin_is_told_without_the_password_in_its_line():
     (finding,) = examine(scene(machine), chosen("RMQ-120")).findings
     assert "telegraf.conf:1: url" in finding.evidence[0]
     assert "S3CR3T" not in repr(finding)
+
+
+def test_what_the_tables_of_a_node_name_is_not_missed_in_definitions():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put(CONF, "load_definitions = /etc/rabbitmq/d.json\n")
+    machine.put("/etc/rabbitmq/d.json", '{"bindings": [{"source": "", "vhost": "/", "destination": "orders"}]}')
+    assert found(machine, "RMQ-077", wires) == ["RMQ-077"]
+    machine.folders[HOME] = ["rabbit_durable_queue.DCD", "coordination", "msg_stores"]
+    machine.say(f"grep -rqaF -e orders -- {HOME}/rabbit_durable_queue.DCD {HOME}/coordination", "")
+    assert found(machine, "RMQ-077", wires) == []
 
 
 POLICY = "rabbitmq-server:\n  Candidate: 4.0.5\n  Version table:\n *** 4.0.5 500\n"
@@ -272,6 +306,154 @@ def test_amounts_that_nobody_means(value, findings):
     machine = Plain()
     machine.put(CONF, f"heartbeat = {value}\n")
     assert found(machine, "RMQ-162") == findings
+
+
+def test_definitions_are_fetched_from_somebody_who_answers():
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, "definitions.import_backend = https\ndefinitions.https.url = https://far.example.org:8443/x\n")
+    wires.closed[8443] = "connection refused"
+    assert found(machine, "RMQ-077", wires) == []
+    wires.down()
+    assert found(machine, "RMQ-077", wires) == ["RMQ-077"]
+    del wires.closed[8443]
+    assert found(machine, "RMQ-077", wires) == []
+
+
+WHOLE = "cluster_partition_handling.pause_if_all_down"
+PAUSE = "cluster_partition_handling = pause_if_all_down\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        (PAUSE, ["RMQ-168"]),
+        (f"{PAUSE}{WHOLE}.nodes.1 = rabbit@a\n", ["RMQ-168"]),
+        (f"{PAUSE}{WHOLE}.nodes.1 = rabbit@a\n{WHOLE}.recover = ignore\n", []),
+        ("definitions.import_backend = https\n", ["RMQ-168"]),
+        ("definitions.import_backend = local_filesystem\ndefinitions.local.path = /srv/d\n", []),
+        ("log.syslog.host = logs\n", ["RMQ-168"]),
+        ("log.syslog = true\nlog.syslog.host = logs\n", []),
+        ("default_permissions.read = .*\n", ["RMQ-168"]),
+        ("".join(f"default_permissions.{what} = .*\n" for what in ("configure", "write", "read")), []),
+    ],
+)
+def test_settings_that_need_others(text, findings):
+    machine = Plain()
+    machine.put(CONF, text)
+    assert found(machine, "RMQ-168") == findings
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("default_pass =\n", ["RMQ-071"]),
+        ("default_pass = ''\n", []),
+        ("auth_backends.one = internal\n", ["RMQ-072"]),
+        ("auth_backends.1.authn = internal\nauth_backends.2 = internal\n", []),
+        ("cluster_formation.peer_discovery_backend = nosuch\n", ["RMQ-142"]),
+        ("cluster_formation.peer_discovery_backend = dns\n", []),
+    ],
+)
+def test_settings_as_templates_leave_them(text, findings):
+    machine = Plain()
+    machine.put(CONF, text)
+    assert found(machine, "RMQ-071,RMQ-072,RMQ-073,RMQ-142") == findings
+
+
+@pytest.mark.parametrize(
+    ("backend", "text", "findings"),
+    [
+        ("ldap", "", ["RMQ-174"]),
+        ("ldap", "auth_ldap.servers.1 = far\nauth_ldap.servers.2 = dead\nauth_ldap.port = 3890\n", ["RMQ-174"]),
+        ("ldap", "auth_ldap.servers.1 = far\n", []),
+        ("http", "auth_http.user_path = http://127.0.0.1:3890/user\n", ["RMQ-174"]),
+        ("http", "auth_http.user_path = https://far.example.org/user\n", []),
+        ("oauth2", "auth_oauth2.issuer = https://far.example.org/\n", []),
+        ("internal", "", []),
+    ],
+)
+def test_who_is_asked_about_logins(backend, text, findings):
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, text)
+    wires.answers["application:get_env"] = (Atom("ok"), [Atom(f"rabbit_auth_backend_{backend}")])
+    wires.closed[3890] = "connection refused"
+    assert found(machine, "RMQ-174", wires) == findings
+
+
+def test_what_mqtt_is_to_use():
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, "mqtt.vhost = /\nmqtt.exchange = nosuch\nanonymous_login_user = none\nstomp.default_vhost = x\n")
+    machine.put(KEYS, "[rabbitmq_mqtt].\n")
+    assert found(machine, "RMQ-175", wires) == []
+    wires.answers["rabbit_exchange:exists"] = Atom("false")
+    assert found(machine, "RMQ-175", wires) == ["RMQ-175"]
+
+
+PASSPHRASE = "[{rabbit, [{config_entry_decoder, [{passphrase, %s}]}]}].\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "findings"),
+    [
+        ('<<"opensesame">>', []),
+        ('{file, "/etc/rabbitmq/pass"}', []),
+        ('{file, <<"/srv/gone">>}', ["RMQ-169"]),
+        ("prompt", ["RMQ-169"]),
+    ],
+)
+def test_the_passphrase_of_encrypted_values(given, findings):
+    machine = Plain()
+    machine.put(CONF, "default_pass = encrypted:gN0lTqUDAGhYRcwFlCx1\n")
+    machine.put("/etc/rabbitmq/pass", "opensesame\n")
+    machine.put(ADVANCED, PASSPHRASE % given)
+    assert found(machine, "RMQ-169") == findings
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        ("log.file = false\n", ["RMQ-170"]),
+        ("log.file = false\nlog.console = true\n", []),
+        ("log.file = false\nlog.console = true\nlog.console.level = none\n", ["RMQ-170"]),
+        ("log.file.level = critical\n", ["RMQ-170"]),
+        ("log.default.level = none\nlog.console = true\n", ["RMQ-170"]),
+        ("log.file.level = info\nlog.connection.level = none\n", []),
+        ("log.file.level = debug\nlog.file.level = info\n", []),
+        ("log.connection.level = debug\n", ["RMQ-171"]),
+    ],
+)
+def test_what_is_logged(text, findings):
+    machine = Plain()
+    machine.put(CONF, text)
+    assert found(machine, "RMQ-170,RMQ-171") == findings
+
+
+@pytest.mark.parametrize(
+    ("line", "findings"),
+    [
+        ("export HTTPS_PROXY='http://proxy.example.org:3129/'", ["RMQ-026"]),
+        ("https_proxy=http://user:word@proxy.example.org:3129", ["RMQ-026"]),
+        ("http_proxy=http://proxy.example.org:3128", []),
+        ("# http_proxy=http://proxy.example.org:3129", []),
+        ("no_proxy=proxy.example.org:3129", []),
+    ],
+)
+def test_a_proxy_of_every_login(line, findings):
+    machine, wires = Plain(), Wires()
+    machine.put("/etc/environment", f"PATH=/bin\n{line}\n")
+    wires.closed[3129] = "connection refused"
+    assert found(machine, "RMQ-026", wires) == findings
+
+
+def test_a_kernel_that_promises_no_more_memory_than_it_has():
+    machine, wires = Plain(), Wires()
+    wires.down()
+    machine.put("/proc/sys/vm/overcommit_memory", "2\n")
+    machine.put("/proc/meminfo", "MemAvailable: 9000000 kB\nCommitLimit: 9000000 kB\nCommitted_AS: 8900000 kB\n")
+    assert found(machine, "RMQ-034", wires) == ["RMQ-034"]
+    assert found(machine, "RMQ-034") == []
+    machine.put("/proc/sys/vm/overcommit_memory", "0\n")
+    assert found(machine, "RMQ-034", wires) == []
 
 
 @pytest.mark.parametrize(

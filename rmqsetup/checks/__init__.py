@@ -23,6 +23,7 @@ SUBJECTS = (
     "service",
     "unit",
     "packages",
+    "dpkg",
     "sources",
     "trust",
     "erlang",
@@ -35,6 +36,8 @@ SUBJECTS = (
     "configuration",
     "values",
     "amounts",
+    "secrets",
+    "logged",
     "plugins",
     "certificates",
     "node",
@@ -43,6 +46,7 @@ SUBJECTS = (
     "limits",
     "users",
     "expected",
+    "logins",
 )
 """The modules of this folder that hold checks, in the order in which a fault of one is likelier the root of others."""
 

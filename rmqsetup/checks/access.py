@@ -48,7 +48,8 @@ def common(scene: Scene) -> tuple[str, ...]:
     applications = ((place, name) for place in roots if place for name in scene.names(place))
     described = (f"{place}/{name}/ebin/{name.partition('-')[0]}.app" for place, name in applications)
     own = (scene.layout.data, scene.layout.logs, scene.layout.config)
-    paths = (*_COMMON, *own, *((f"{server}/sbin/rabbitmq-server",) if server else ()), *described)
+    scripts = tuple(f"{server}/sbin/{name}" for name in scene.names(f"{server}/sbin") if name.startswith("rabbitmq-"))
+    paths = (*_COMMON, *own, *(scripts if server else ()), *described)
     return tuple(path for path in paths if scene.host.peek(path) is not None)
 
 

@@ -30,7 +30,7 @@ def parse(file: str, text: str) -> tuple[Setting, ...]:
     """Read what is understood; nothing of a text that is no term."""
     lines = text.splitlines()
     found = []
-    for app, key, value in _pairs(text):
+    for app, key, value in pairs(text):
         number = next((n for n, line in enumerate(lines, start=1) if re.search(rf"\b{key}\b", line)), 1)
         found += [Setting(name, said, file, number, lines[number - 1]) for name, said in _translated(app, key, value)]
     return tuple(found)
@@ -45,6 +45,11 @@ def applications(text: str) -> tuple[tuple[str, ...], bool]:
     rows = terms[0] if terms and isinstance(terms[0], list) else []
     whole = [row for row in rows if _is_row(row)]
     return tuple(row[0].name for row in whole if isinstance(row, tuple)), len(whole) == len(rows)  # type: ignore[union-attr]
+
+
+def pairs(text: str) -> tuple[tuple[str, str, Term], ...]:
+    """Return each setting with its application and its name; nothing of a text that is no term."""
+    return tuple(_pairs(text))
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str, Term]]:

@@ -1,4 +1,4 @@
-"""Settings whose value is of its kind, and so far from what anybody means that it must be in another unit.
+"""Settings of a right kind that cannot be meant so: amounts in another unit, and settings without those they need.
 
 Form and kind belong to `configuration`; limits that are reached to `limits`.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, warning
-from rmqsetup.checks.cures import again
+from rmqsetup.checks.cures import again, without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 
@@ -27,6 +27,18 @@ class Range:
     special: tuple[str, ...] = ()
     fatal: bool = False
 
+
+PERMISSIONS = tuple(f"default_permissions.{what}" for what in ("configure", "write", "read"))
+NEEDS = {
+    ("cluster_partition_handling", "pause_if_all_down"): (
+        "cluster_partition_handling.pause_if_all_down.nodes.$name",
+        "cluster_partition_handling.pause_if_all_down.recover",
+    ),
+    ("definitions.import_backend", "https"): ("definitions.https.url",),
+    **{("definitions.import_backend", name): ("definitions.local.path",) for name in ("local_filesystem", "local")},
+    **{(key, ""): PERMISSIONS for key in PERMISSIONS},
+}
+"""What a setting of that value, or of any, needs; $ stands for any name."""
 
 FOREVER = float("inf")
 RANGES = {
@@ -69,10 +81,35 @@ def sensible(scene: Scene) -> Iterator[Diagnosis]:
         )
 
 
+def companions(scene: Scene) -> Iterator[Diagnosis]:
+    """Settings come with those that they need; the node does not start with one of them alone."""
+    for setting in scene.settings:
+        needed = NEEDS.get((setting.key, setting.value)) or NEEDS.get((setting.key, ""), ())
+        lacking = next((each for each in needed if not _is_set(scene, each)), "")
+        if setting.key in ("log.syslog.host", "log.syslog.ip") and scene.setting("log.syslog") != "true":
+            lacking = "log.syslog = true"
+        if lacking:
+            yield error(
+                "RMQ-168",
+                f"{setting.key} needs {lacking} beside it, which is not set",
+                evidence=(setting.place,),
+                cause="the node cannot make a configuration of the one without the other, and does not start",
+                hint=f"set {lacking}, or take the line out: {setting.file}, line {setting.line}",
+                links=(f"{DOCS}/configure",),
+                fix=without(scene, setting),
+            )
+
+
+def _is_set(scene: Scene, key: str) -> bool:
+    start = key.partition("$")[0]
+    return any(each.key == key or (start != key and each.key.startswith(start)) for each in scene.settings)
+
+
 def _is_beyond(setting: Setting, its: Range) -> bool:
     return setting.value.isdigit() and not its.least <= int(setting.value) <= its.most
 
 
 CHECKS = (
+    Check("RMQ-168", "Settings come with those that they need", companions, explains=DOWN),
     Check("RMQ-162", "Amounts are in the unit of their setting", sensible, explains=(*DOWN, "RMQ-104", "RMQ-110")),
 )

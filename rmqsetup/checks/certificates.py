@@ -12,6 +12,7 @@ from rmqsetup.checks.cures import without
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.settings import Setting
 from rmqsetup.host import NOT_FOUND, Command, FileState
+from rmqsetup.probes import logs
 from rmqsetup.steps.access import Right
 
 LINKS = (f"{DOCS}/ssl",)
@@ -151,6 +152,36 @@ def verified(scene: Scene) -> Iterator[Diagnosis]:
             )
 
 
+def greeted(scene: Scene) -> Iterator[Diagnosis]:
+    """Where the node listens for TLS, it gets through a handshake.
+
+    Versions, ciphers and other options that do not go together are noticed only when a client comes, and the node says
+    so in its log alone. Not asked where clients have to show a certificate, for we have none.
+    """
+    strict = {each.key: each.value for each in scene.configured if each.key.endswith("fail_if_no_peer_cert")}
+    verify = scene.setting("ssl_options.verify") == "verify_peer"
+    for each in scene.node.listeners if scene.node and not (verify and "true" in strict.values()) else ():
+        if not (each.tls or each.protocol.startswith("https")):
+            continue
+        why = scene.handshake(each.addresses[0], each.port)
+        if why:
+            words = logs.last_words(scene.host, scene.address, running=True)
+            options = [line for line in scene.settings if re.search(r"ssl(?:_options|_opts)?\.(?!port|ip)", line.key)]
+            yield error(
+                "RMQ-173",
+                f"nobody gets through the handshake of TLS at the listener {each}",
+                evidence=(
+                    f"{each.addresses[0]}:{each.port}: {why}",
+                    *[line for line in words if "TLS" in line or "ssl" in line][-2:],
+                ),
+                cause="its options do not go together, or no client has what they ask for",
+                hint="look at its versions, ciphers and certificates: "
+                + (f"{options[0].file}, from line {options[0].line} on" if options else "rabbitmqctl environment"),
+                links=LINKS,
+            )
+            return
+
+
 def _key_fault(scene: Scene, setting: Setting, state: FileState) -> str:
     """Say why the node cannot open a private key. The password goes to openssl over its standard input."""
     password = scene.setting(f"{setting.key.removesuffix('keyfile')}password")
@@ -218,9 +249,10 @@ def _moment(text: str) -> float:
 
 
 CHECKS = (
-    Check("RMQ-096", "The files of TLS are there and can be read", present, explains=(*DOWN, "RMQ-097")),
-    Check("RMQ-097", "Private keys and certificates belong together", pairs, explains=DOWN),
-    Check("RMQ-158", "The files of TLS hold what they are named for", opened, explains=("RMQ-097",)),
+    Check("RMQ-096", "The files of TLS are there and can be read", present, explains=(*DOWN, "RMQ-097", "RMQ-173")),
+    Check("RMQ-097", "Private keys and certificates belong together", pairs, explains=(*DOWN, "RMQ-173")),
+    Check("RMQ-158", "The files of TLS hold what they are named for", opened, explains=("RMQ-097", "RMQ-173")),
     Check("RMQ-163", "Somebody vouches for the certificates of clients", verified),
     Check("RMQ-098", "The certificates are valid", dates),
+    Check("RMQ-173", "Clients get through the handshake of TLS", greeted),
 )

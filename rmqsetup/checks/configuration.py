@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from rmqsetup.checks import DOCS, DOWN, Check, Diagnosis, error, flags, imported, schema, warning
 from rmqsetup.checks.access import closed, unreadable
 from rmqsetup.checks.cures import aside, disabled, without
+from rmqsetup.checks.imported import Importer
 from rmqsetup.checks.scene import Scene
 from rmqsetup.checks.schema import Entry
 from rmqsetup.checks.settings import Setting
@@ -22,6 +23,7 @@ from rmqsetup.steps.file import File, sha256
 LINKS = (f"{DOCS}/configure",)
 SHARES = ("vm_memory_high_watermark.relative",)
 """Settings that are a share of something."""
+
 
 TRIES = 40
 """So many of the last lines of a shell script are left out one by one, to find the one that is wrong."""
@@ -53,18 +55,22 @@ def readable(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def syntax(scene: Scene) -> Iterator[Diagnosis]:
-    """Every line of rabbitmq.conf and of conf.d is `key = value`, or a comment."""
+    """Every line of rabbitmq.conf and of conf.d is `key = value`, or a comment; an empty value is none."""
     for setting in scene.settings:
-        if not setting.key:
+        if _is_torn(setting):
             yield error(
                 "RMQ-071",
                 f"a line of {setting.file} is no setting",
                 evidence=(setting.place,),
                 hint=f"write it as key = value, or begin it with #: {setting.file}, line {setting.line}",
                 links=LINKS,
-                fix=without(scene, *(each for each in scene.settings if not each.key)),
+                fix=without(scene, *filter(_is_torn, scene.settings)),
             )
             return
+
+
+def _is_torn(setting: Setting) -> bool:
+    return not setting.key or (not setting.value and "''" not in setting.raw)
 
 
 def known(scene: Scene) -> Iterator[Diagnosis]:
@@ -75,8 +81,9 @@ def known(scene: Scene) -> Iterator[Diagnosis]:
     """
     mappings = _mappings(scene)
     for setting in scene.settings if mappings else ():
-        if setting.key and not any(mapping.admits(setting.key) for mapping in mappings):
-            meant = schema.near(setting.key, mappings)
+        numbered = not re.match(r"auth_backends\.(?!\d+(?:\.|$))", setting.key)
+        if setting.key and not (numbered and any(mapping.admits(setting.key) for mapping in mappings)):
+            meant = schema.near(setting.key, mappings) if numbered else "auth_backends.1"
             yield error(
                 "RMQ-072",
                 f"RabbitMQ {scene.version} has no setting {setting.key}",
@@ -93,8 +100,8 @@ def valid(scene: Scene) -> Iterator[Diagnosis]:
     mappings = _mappings(scene)
     for setting in scene.settings:
         its = [mapping for mapping in mappings if mapping.admits(setting.key)]
-        wanted = (its[0].refuses(setting.value) if its else "") or _beyond(setting)
-        if wanted:
+        wanted = (its[0].refuses(setting.value) if its else "") or _beyond(scene, setting)
+        if wanted and not _is_torn(setting):
             yield error(
                 "RMQ-073",
                 f"the value of {setting.key} is not valid: {setting.value or 'it is empty'}",
@@ -197,6 +204,12 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
     A node ends its boot at the first entry that it cannot import: a queue of a virtual host that is not there, a type
     of exchange whose plugin is not enabled. That is looked at where the node does not run.
     """
+    yield from _near(scene)
+    yield from _far(scene)
+
+
+def _near(scene: Scene) -> Iterator[Diagnosis]:
+    """Find the first file of definitions that cannot be imported."""
     for key in ("load_definitions", "definitions.local.path", "management.load_definitions"):
         named = tuple(each for each in scene.configured if each.key == key)
         place = scene.setting(key)
@@ -215,6 +228,26 @@ def definitions(scene: Scene) -> Iterator[Diagnosis]:
                 return
 
 
+def _far(scene: Scene) -> Iterator[Diagnosis]:
+    """Find definitions that a node is to fetch, where nobody answers."""
+    named = next((each for each in reversed(scene.settings) if each.key == "definitions.https.url"), None)
+    place = re.match(r"(https?)://(?:[^/@]*@)?(\[[^\]]*\]|[^/:]+)(?::(\d+))?", named.value) if named else None
+    if named is None or place is None or scene.is_well:
+        return
+    port = int(place[3] or (443 if place[1] == "https" else 80))
+    if problem := scene.opens(place[2].strip("[]"), port):
+        backend = tuple(each for each in scene.settings if each.key == "definitions.import_backend")
+        yield error(
+            "RMQ-077",
+            f"definitions are to be fetched from {place[2]}:{port}, which does not answer",
+            evidence=(named.place, f"{place[2]}:{port}: {problem}"),
+            cause="a node does not start without the definitions that it is to import",
+            hint=f"start what is to answer there, or take the lines out: {_line(named)}",
+            links=(f"{DOCS}/definitions",),
+            fix=without(scene, named, *backend),
+        )
+
+
 def _import_fault(scene: Scene, path: str) -> str:
     """Say why a file of definitions cannot be imported."""
     state = scene.file(path)
@@ -229,8 +262,23 @@ def _import_fault(scene: Scene, path: str) -> str:
         return ""
     own = {scene.setting("default_vhost") or "/", *_hosts(scene)}
     user = scene.setting("default_user") or "guest"
-    found = imported.fault(state.text, frozenset(own), frozenset((user,)), scene.text(scene.plugins_file))
+    node = Importer(
+        frozenset(own),
+        frozenset((user,)),
+        scene.text(scene.plugins_file),
+        scene.version,
+        may_have=lambda name: _has(scene, name),
+    )
+    found = imported.fault(state.text, node)
     return f"cannot be imported: {found}" if found else ""
+
+
+def _has(scene: Scene, name: str) -> bool:
+    """Tell whether the tables of a node that does not run name something; who may not look into them cannot tell."""
+    home = f"{scene.data}/{scene.address.name}"
+    tables = [each for each in scene.names(home) if each.endswith((".DCD", ".DCL", ".LOG")) or each == "coordination"]
+    asked = ("grep", "-rqaF", "-e", name, "--", *(f"{home}/{each}" for each in tables))
+    return not scene.root or bool(tables and scene.run(*asked).ok)
 
 
 def _hosts(scene: Scene) -> Iterator[str]:
@@ -239,8 +287,12 @@ def _hosts(scene: Scene) -> Iterator[str]:
     yield from (scene.text(f"{folder}/{name}/.vhost").strip() for name in scene.names(folder))
 
 
-def _beyond(setting: Setting) -> str:
-    """Say what a share may be, where it is none: of nothing, or of more than all there is."""
+def _beyond(scene: Scene, setting: Setting) -> str:
+    """Say what a share may be, where it is none: of nothing, or of more than all there is; and what 4.0 took away."""
+    if (setting.key, setting.value) == ("classic_queue.default_version", "1") and int(scene.version[:1] or 0) >= 4:
+        return "2: there are no classic queues of version 1 any more"
+    if setting.key == "log.file.rotation.date" and setting.value and not setting.value.startswith("$"):
+        return "a time such as $D0, which is midnight"
     is_share = setting.key in SHARES and re.fullmatch(r"-?\d+(?:\.\d+)?", setting.value)
     return "more than 0 and at most 1" if is_share and not 0 < float(setting.value) <= 1 else ""
 
@@ -309,7 +361,7 @@ CHECKS = (
     Check("RMQ-070", "The broker's user can read its configuration", readable, explains=DOWN),
     Check("RMQ-071", "Every line of rabbitmq.conf is a setting", syntax, explains=DOWN),
     Check("RMQ-072", "RabbitMQ knows every key of its configuration", known, explains=DOWN),
-    Check("RMQ-073", "Every setting has a value of its kind", valid, explains=DOWN),
+    Check("RMQ-073", "Every setting has a value of its kind", valid, explains=(*DOWN, "RMQ-146")),
     Check("RMQ-146", "No key is out of use in the installed release", current),
     Check("RMQ-074", "advanced.config is an Erlang term", advanced, explains=DOWN),
     Check("RMQ-076", "Erlang knows the flags that it is given", arguments, explains=DOWN),

@@ -101,13 +101,16 @@ def started(scene: Scene) -> Iterator[Diagnosis]:
     wanted, apps = _enabled(scene), scene.ask("application", "which_applications") if scene.runs else None
     running = {text(app[0]) for app in apps if isinstance(app, tuple)} if isinstance(apps, list) else set()
     missing = [name for name in wanted if name not in running and any(_places(scene, name))] if running else []
+    torn = [path for name in missing for path in _places(scene, name) if path.endswith(".ez") and _is_torn(scene, path)]
     if missing:
         yield warning(
             "RMQ-124",
             f"plugins are enabled, and do not run: {', '.join(missing)}",
             evidence=(f"{scene.plugins_file} names {', '.join(missing)}", "application:which_applications() does not"),
-            cause="they were enabled while the node ran, and not by it (--offline, or the file was edited)",
-            hint=f"rabbitmq-plugins enable {' '.join(missing)}",
+            cause=f"{torn[0]} is no archive: it was cut, or something else was fetched in its place"
+            if torn
+            else "they were enabled while the node ran, and not by it (--offline, or the file was edited)",
+            hint=f"fetch {torn[0]} again" if torn else f"rabbitmq-plugins enable {' '.join(missing)}",
             links=(f"{DOCS}/plugins",),
         )
 
@@ -225,6 +228,12 @@ def _zipped(scene: Scene, path: str, name: str) -> str:
             return archive.read(inside).decode("utf-8", "replace") if inside else ""
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
         return ""
+
+
+def _is_torn(scene: Scene, path: str) -> bool:
+    """Tell whether an archive is none: it has to begin and to end as a zip does."""
+    content = (state.content if (state := scene.file(path)) else None) or b""
+    return bool(content) and not (content.startswith(b"PK") and b"PK\5\6" in content[-66_000:])
 
 
 def _required(described: str) -> tuple[str, ...]:

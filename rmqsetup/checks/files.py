@@ -34,6 +34,7 @@ def kinds(scene: Scene) -> Iterator[Diagnosis]:
     folders, files = _folders(scene), _files(scene)
     said = scene.run("stat", "-L", "-c", "%F\t%n", "--", *folders, *files).stdout.splitlines()
     found = {path: kind for kind, _, path in (line.partition("\t") for line in said)}
+    yield from _unconfigured(scene)
     for path in (*folders, *files):
         is_folder, kind = path in folders, found.get(path, "")
         link = scene.host.peek(path) if not kind else None
@@ -50,6 +51,20 @@ def kinds(scene: Scene) -> Iterator[Diagnosis]:
             hint=f"put {wanted} there" + (f", or mount what {link.target} is on" if lost and link else ""),
             links=LINKS,
             fix=() if is_folder else (aside(scene, path), *scene.started),
+        )
+
+
+def _unconfigured(scene: Scene) -> Iterator[Diagnosis]:
+    """Find a machine without the folder that its package made for the configuration."""
+    folder = scene.layout.config
+    if scene.host.peek(folder) is None:
+        yield warning(
+            "RMQ-130",
+            f"the folder of the configuration, {folder}, is not there",
+            evidence=(f"{folder}: no such directory",),
+            cause="its package made it; without it the node has no settings, and no plugin can be enabled",
+            hint="put it back from a backup, or make an empty one: "
+            f"install -d -o {scene.layout.user} -g {scene.layout.user} -m 755 {folder}",
         )
 
 
@@ -138,7 +153,8 @@ def _spoilt(scene: Scene, path: str) -> Diagnosis:
 
 def _folders(scene: Scene) -> tuple[str, ...]:
     own = f"{scene.data}/{scene.address.name}"
-    return (scene.layout.config, scene.layout.data, scene.layout.logs, scene.data, own)
+    more = f"{scene.layout.config}/conf.d"
+    return (scene.layout.config, more, scene.layout.data, scene.layout.logs, scene.data, own)
 
 
 def _files(scene: Scene) -> tuple[str, ...]:

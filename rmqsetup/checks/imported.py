@@ -7,10 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-IN_A_HOST = ("queues", "exchanges", "bindings", "policies", "operator_policies", "permissions", "parameters")
+from rmqsetup.checks import policies
+
+IN_A_HOST = (
+    "queues",
+    "exchanges",
+    "bindings",
+    "policies",
+    "operator_policies",
+    "permissions",
+    "topic_permissions",
+    "parameters",
+)
 QUEUES = ("classic", "quorum", "stream")
 EXCHANGES = ("direct", "fanout", "topic", "headers", "x-local-random")
 BROUGHT = {
@@ -23,18 +35,36 @@ BROUGHT = {
 }
 """Types of exchanges that come with a plugin."""
 
+COMPONENTS = {
+    "shovel": "rabbitmq_shovel",
+    "federation-upstream": "rabbitmq_federation",
+    "federation-upstream-set": "rabbitmq_federation",
+}
+"""Components of runtime parameters, and the plugin that brings each."""
+
 TORN = ("missing )", "unbalanced parenthesis", "unterminated character set", "nothing to repeat")
 """How Python says what no regular expression may have."""
 
 
-def fault(text: str, hosts: frozenset[str], users: frozenset[str], plugins: str) -> str:
-    """Say which entry of definitions, a JSON object, a node refuses first; empty where none is known to be.
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """The node that imports: the virtual hosts and users it has, the list of enabled plugins, its release.
 
-    `hosts` and `users` are there already, `plugins` is the list of those that are enabled.
+    `may_have` tells whether its own data name something: what definitions refer to need not be among them.
     """
+
+    hosts: frozenset[str]
+    users: frozenset[str]
+    plugins: str = ""
+    release: str = ""
+    may_have: Callable[[str], bool] = lambda _: False
+
+
+def fault(text: str, node: Importer) -> str:
+    """Say which entry of definitions, a JSON object, a node refuses first; empty where none is known to be."""
     told = json.loads(text)
-    known = hosts | {str(row.get("name")) for row in _rows(told, "vhosts")}
-    may = users | {str(row.get("name")) for row in _rows(told, "users")}
+    known = node.hosts | {str(row.get("name")) for row in _rows(told, "vhosts")}
+    may = node.users | {str(row.get("name")) for row in _rows(told, "users")}
     faults = (
         *(
             f"{_called(kind, row)} is for the virtual host {row['vhost']}, which is not there"
@@ -44,14 +74,31 @@ def fault(text: str, hosts: frozenset[str], users: frozenset[str], plugins: str)
         ),
         *(
             f"permissions are for the user {row['user']}, who is not there"
-            for row in _rows(told, "permissions")
-            if "user" in row and str(row["user"]) not in may
+            for row in (*_rows(told, "permissions"), *_rows(told, "topic_permissions"))
+            if "user" in row and str(row["user"]) not in may and not node.may_have(str(row["user"]))
         ),
-        *_types(told, plugins),
+        *_types(told, node.plugins),
         *_patterns(told),
-        *_bindings(told),
+        *_policies(told, node),
+        *_parameters(told, node.plugins),
+        *_bindings(told, node),
     )
     return next(iter(faults), "")
+
+
+def _policies(told: dict[str, Any], node: Importer) -> Iterator[str]:
+    for kind in ("policies", "operator_policies"):
+        for row in _rows(told, kind):
+            its = policies.Policy(row.get("pattern"), row.get("apply-to", "all"), row.get("definition"))
+            for what in policies.faults(its, node.plugins, node.release):
+                yield f"{_called(kind, row)} {what}"
+
+
+def _parameters(told: dict[str, Any], plugins: str) -> Iterator[str]:
+    for row in _rows(told, "parameters"):
+        plugin = COMPONENTS.get(str(row.get("component")), "")
+        if plugin and not re.search(rf"\b{plugin}\b", plugins):
+            yield f"{_called('parameters', row)} is one of {plugin}, which is not enabled"
 
 
 def _types(told: dict[str, Any], plugins: str) -> Iterator[str]:
@@ -86,7 +133,7 @@ def _torn(pattern: str) -> str:
     return ""
 
 
-def _bindings(told: dict[str, Any]) -> Iterator[str]:
+def _bindings(told: dict[str, Any], node: Importer) -> Iterator[str]:
     named = {
         kind: {(row.get("vhost"), row.get("name")) for row in _rows(told, kind)} for kind in ("queues", "exchanges")
     }
@@ -95,7 +142,9 @@ def _bindings(told: dict[str, Any]) -> Iterator[str]:
         ends = (("exchanges", row.get("source")), (kind, row.get("destination")))
         for where, name in ends:
             built_in = where == "exchanges" and (not name or str(name).startswith("amq."))
-            if not built_in and (row.get("vhost"), name) not in named[where]:
+            if built_in or (row.get("vhost"), name) in named[where]:
+                continue
+            if not node.may_have(str(name)):
                 yield f"a binding is for the {where[:-1]} {name}, which is not defined"
 
 

@@ -150,6 +150,7 @@ def memory(scene: Scene) -> Iterator[Diagnosis]:
             evidence=(f"/sys/fs/cgroup/memory.max: {limit}",),
             hint="give it at least 512 MB: docker run --memory 1g, or resources.limits.memory",
         )
+    yield from _promised(scene)
     found = re.search(r"^MemAvailable: +(\d+) kB", scene.text("/proc/meminfo"), re.MULTILINE)
     if found and int(found[1]) * 1024 < LITTLE_MEMORY:
         yield warning(
@@ -157,6 +158,22 @@ def memory(scene: Scene) -> Iterator[Diagnosis]:
             f"this machine has only {int(found[1]) // 1024} MB of memory to give",
             evidence=(found[0],),
             hint="see who takes it: ps -eo rss,comm --sort=-rss | head",
+        )
+
+
+def _promised(scene: Scene) -> Iterator[Diagnosis]:
+    """Find a kernel that promises no memory it may not have, and has promised nearly all of it."""
+    if scene.is_well or scene.text("/proc/sys/vm/overcommit_memory").strip() != "2":
+        return
+    told = dict(re.findall(r"^(CommitLimit|Committed_AS): +(\d+) kB", scene.text("/proc/meminfo"), re.MULTILINE))
+    left = int(told.get("CommitLimit", 0)) - int(told.get("Committed_AS", 0))
+    if told.get("Committed_AS") and left * 1024 < LITTLE_CONTAINER:
+        yield error(
+            "RMQ-034",
+            f"the kernel has only {max(0, left) // 1024} MB of memory left to promise",
+            evidence=("vm.overcommit_memory is 2", *(f"/proc/meminfo: {key}: {told[key]} kB" for key in told)),
+            cause="it then promises no more than a share of what there is, and Erlang is refused what it asks for",
+            hint="sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio, and the same in /etc/sysctl.d",
         )
 
 
@@ -270,7 +287,7 @@ CHECKS = (
     Check("RMQ-032", "The node's name has the form it is to have", name_form, explains=(*DOWN, "RMQ-030", "RMQ-056")),
     Check("RMQ-030", "The host of the node's name is known", name_known, explains=(*DOWN, "RMQ-056")),
     Check("RMQ-031", "The host of the node's name is this machine", name_ours, explains=(*DOWN, "RMQ-042")),
-    Check("RMQ-034", "There is memory to run in", memory),
+    Check("RMQ-034", "There is memory to run in", memory, explains=DOWN),
     Check("RMQ-035", "The clock is right", clock),
     Check("RMQ-164", "No security module is in the broker's way", guarded, explains=DOWN, slow=True),
     Check("RMQ-156", "What every program is to load is there", preloaded),

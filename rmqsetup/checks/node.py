@@ -20,6 +20,9 @@ NOT_FOR_CLIENTS = ("clustering", "http", "https", "http/prometheus", "https/prom
 """Listeners that carry no messages of clients."""
 
 
+TOTAL = "total_memory_available_override_value"
+"""How much memory a node is to believe in."""
+
 IDLE = 256 * 10**6
 """So many bytes of memory a node takes that has nothing to do, at its start."""
 
@@ -87,7 +90,8 @@ def alarms(scene: Scene) -> Iterator[Diagnosis]:
             "memory": "give the machine more memory, let consumers catch up, or raise vm_memory_high_watermark",
             "disk": f"free space below {scene.layout.data}, or lower disk_free_limit",
         }
-        lines = tuple(each for each in scene.configured if numbers and each.key.startswith(f"{numbers[3]}."))
+        keys = (f"{numbers[3]}.", TOTAL if alarm == "memory" else f"{numbers[3]}.") if numbers else ()
+        lines = tuple(each for each in scene.configured if keys and each.key.startswith(keys))
         absurd = lines if numbers and _beyond(scene, alarm, numbers[1]) else ()
         where = f"{lines[-1].file}, line {lines[-1].line}" if lines else ""
         yield error(

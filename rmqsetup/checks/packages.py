@@ -15,12 +15,10 @@ from rmqsetup.managers import Manager, State, manager
 from rmqsetup.managers import Package as Wanted
 from rmqsetup.managers.repo_files import RepoFiles
 from rmqsetup.managers.sources import find
-from rmqsetup.steps.file import File, sha256
 from rmqsetup.steps.packages import Packages
 from rmqsetup.version import Version, upstream
 
 PID_FILES = ("/run/zypp.pid", "/var/cache/dnf/metadata_lock.pid", "/var/cache/dnf/download_lock.pid", "/run/yum.pid")
-_NAMES = ("passwd", "group")
 _HOLDS = {
     "apt": "apt-mark hold rabbitmq-server",
     "dnf": "dnf versionlock add rabbitmq-server",
@@ -65,50 +63,6 @@ def unfinished(scene: Scene) -> Iterator[Diagnosis]:
         safe=True,
         lasting=True,
     )
-
-
-def database(scene: Scene) -> Iterator[Diagnosis]:
-    """Dpkg's own records are there, and name users that exist: without them no package can be changed at all."""
-    if scene.facts.manager != "apt":
-        return
-    names = scene.names("/var/lib/dpkg")
-    forgotten = not scene.installed and scene.server and scene.text("/var/lib/dpkg/status") == ""
-    if names and ("status" not in names or forgotten):
-        yield error(
-            "RMQ-151",
-            "dpkg's list of installed packages is lost",
-            evidence=(f"/var/lib/dpkg/status: {'empty' if 'status' in names else 'no such file'}",),
-            hint="cp /var/lib/dpkg/status-old /var/lib/dpkg/status; older ones are in /var/backups",
-        )
-    elif names and not scene.installed and scene.server:
-        answer = scene.run("dpkg-query", "-W", "dpkg")
-        if not answer.ok and "/var/lib/dpkg/" in answer.stderr:
-            yield error(
-                "RMQ-151",
-                "dpkg cannot read its list of installed packages",
-                evidence=tuple(answer.stderr.strip().splitlines()[:2]),
-                cause="the file was cut, or written over: as long as that is so, no package can be changed",
-                hint="put a whole one there: /var/lib/dpkg/status-old is the one before, /var/backups has older ones",
-            )
-    path = "/var/lib/dpkg/statoverride"
-    users, groups = ({line.partition(":")[0] for line in scene.text(f"/etc/{name}").splitlines()} for name in _NAMES)
-    lines = scene.text(path).splitlines(keepends=True)
-    lost = [line for line in lines if len(row := line.split()) == 4 and not _knows(row[0], users, row[1], groups)]
-    state = scene.file(path)
-    if lost and users and groups and state is not None:
-        rest = "".join(line for line in lines if line not in lost).encode()
-        yield error(
-            "RMQ-151",
-            f"dpkg is to give files to {lost[0].split()[0]}:{lost[0].split()[1]}, whom this machine does not know",
-            evidence=(f"{path}: {lost[0].strip()}",),
-            cause="dpkg refuses every change of packages as long as such a line is there",
-            hint=f"dpkg-statoverride --remove {lost[0].split()[-1]}, or make that user again",
-            fix=(File(path, rest, state.mode, state.owner, state.group, expect=(sha256(state.content or b""),)),),
-        )
-
-
-def _knows(user: str, users: set[str], group: str, groups: set[str]) -> bool:
-    return (user in users or user.startswith("#")) and (group in groups or group.startswith("#"))
 
 
 def held(scene: Scene) -> Iterator[Diagnosis]:
@@ -171,25 +125,6 @@ def damaged(scene: Scene) -> Iterator[Diagnosis]:
             f"files of installed packages are missing or changed, {len(changed)} in all",
             evidence=tuple(f"dpkg -V: {line.strip()}" for line in changed[:3]),
             hint=f"apt-get install --reinstall {_owner(scene, changed[0])}",
-        )
-
-
-def diverted(scene: Scene) -> Iterator[Diagnosis]:
-    """No file of RabbitMQ's or Erlang's is diverted by hand: dpkg then puts it, at every upgrade, elsewhere.
-
-    `dpkg-divert` without a package is an administrator's. A reinstallation does not bring the file back.
-    """
-    lines = scene.text("/var/lib/dpkg/diversions").splitlines() if scene.facts.manager == "apt" else []
-    for path, to, who in zip(lines[::3], lines[1::3], lines[2::3], strict=False):
-        if who != ":" or not re.search(r"/(?:lib/(?:rabbitmq|erlang)|s?bin/(?:rabbitmq|erl|epmd))", path):
-            continue
-        gone = scene.host.peek(path) is None
-        yield (error if gone else warning)(
-            "RMQ-154",
-            f"{path} is diverted: dpkg puts it at {to}" + (", and nothing is in its place" if gone else ""),
-            evidence=(f"/var/lib/dpkg/diversions: {path} to {to}, by an administrator",),
-            cause="somebody diverted it (dpkg-divert); installing its package anew does not bring it back",
-            hint=f"dpkg-divert --rename --remove {path}",
         )
 
 
@@ -358,17 +293,10 @@ def _series(release: str) -> str:
 CHECKS = (
     Check("RMQ-011", "Nobody holds the package manager's locks", busy),
     Check("RMQ-012", "No package is left half installed", unfinished, explains=("RMQ-014",)),
-    Check("RMQ-151", "dpkg's own records are whole", database, explains=("RMQ-012", "RMQ-014", "RMQ-022", "RMQ-152")),
     Check("RMQ-014", "Everything that RabbitMQ's packages need is installed", complete, explains=(*DOWN, "RMQ-062")),
     Check("RMQ-150", "There is one Erlang among the packages", rival, explains=("RMQ-062", "RMQ-063")),
     Check("RMQ-013", "Packages are held as a whole, or not at all", held),
     Check("RMQ-015", "The packages' files are as they were installed", damaged, explains=DOWN, slow=True),
-    Check(
-        "RMQ-154",
-        "No file of RabbitMQ's or Erlang's is diverted",
-        diverted,
-        explains=(*DOWN, "RMQ-010", "RMQ-015", "RMQ-062", "RMQ-064", "RMQ-065"),
-    ),
     Check("RMQ-017", "No pin keeps RabbitMQ or Erlang away", pinned),
     Check("RMQ-018", "Packages may start their services", policy),
     Check("RMQ-016", "No upgrade waits that the broker does not survive", upgrade),

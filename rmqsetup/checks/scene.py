@@ -117,6 +117,10 @@ class Scene:
         """Return why no connection to a port can be made; empty where one can."""
         return self.remembered(("opens", host, port), lambda: self.sockets.opens(host, port))
 
+    def handshake(self, host: str, port: int) -> str:
+        """Return why a server breaks the handshake of TLS off; empty where it does not."""
+        return self.remembered(("handshake", host, port), lambda: self.sockets.handshake(host, port))
+
     def certificate(self, host: str, port: int) -> tuple[str, bytes]:
         """Return why the certificate of a server is not to be trusted, and that certificate."""
         return self.remembered(("certificate", host, port), lambda: self.sockets.certificate(host, port))

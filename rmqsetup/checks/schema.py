@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
+from rmqsetup.checks import validators
+
 _MAPPING = re.compile(r'^\s*\{\s*mapping\s*,\s*"([^"]+)"', re.MULTILINE)
+_OTHER = re.compile(r"^\s*\{\s*(?:translation|validator|include_partial)\b", re.MULTILINE)
 _OBSOLETE = re.compile(r"\bDEPRECATED\b|^deprecated$|\bno-op\b")
 _INCLUDED = re.compile(
     r'^\s*\{\s*include_partial\s*,\s*\{\s*(\w+)\s*,\s*"([^"]+)"\s*\}\s*,(.*?)\}\s*\.\s*$', re.MULTILINE | re.DOTALL
@@ -18,6 +21,7 @@ _INCLUDED = re.compile(
 _OPTION = re.compile(r'\{\s*(prefix|disable_with|exclude)\s*,\s*(\[[^\]]*\]|"[^"]*"|\w+)\s*\}')
 _ALIAS = re.compile(r'\{\s*alias\s*,\s*"([^"]+)"\s*\}')
 _TYPE = re.compile(r"\{\s*datatype\s*,\s*")
+_VALIDATORS = re.compile(r"\{\s*validators\s*,\s*\[([^\]]*)\]")
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _REAL = r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?"
 _WHOLE = r"[+-]?\d+"
@@ -32,8 +36,8 @@ _SIMPLE = {
     "boolean": ("true|false", "true or false"),
     "flag": ("on|off", "on or off"),
     "duration": (r"(?:\d+(?:\.\d+)?(?:ms|[fwdhms]))+", "a time with its unit, such as 30s"),
-    _AMOUNT: (r"(?i:\d+(?:[kmgtp](?:i?b)?|[kmgtp]i)?)", "a size, such as 2GB"),
-    "ip": (r"[\da-fA-F:.]+(?:%\w+)?:\d+", "an address, and a port behind a colon"),
+    _AMOUNT: (r"(?i:\d+(?:[kmgtp](?:i?b)?|[kmgtp]i)?)", "a size such as 2GB or 500MiB, without a blank"),
+    "ip": (r"[\da-fA-F:.]+(?:%\w+)?:\d+", "an address with a port, such as 127.0.0.1:5672"),
 }
 """What cuttlefish, which reads rabbitmq.conf, takes for each of its types; tried with the one of 3.10, 4.0 and 4.3."""
 
@@ -51,6 +55,7 @@ class Entry:
     key: str
     datatype: str = ""
     deprecated: str = ""
+    validators: tuple[str, ...] = ()
 
     def admits(self, key: str) -> bool:
         """Tell whether a key is one of these."""
@@ -64,11 +69,10 @@ class Entry:
         expected = []
         for kind in _alternatives(self.datatype):
             pattern, words = _judged(kind)
-            if not pattern:
-                return ""
-            beyond = _beyond(kind, value) if re.fullmatch(pattern, value) else words
+            fits = not pattern or re.fullmatch(pattern, value)
+            beyond = words if not fits else _beyond(kind, value) if pattern else ""
             if not beyond:
-                return ""
+                return next(filter(None, (validators.refuses(name, value) for name in self.validators)), "")
             expected.append(beyond)
         return " or ".join(expected)
 
@@ -98,7 +102,7 @@ def _include(partials: tuple[Partial, ...], found: re.Match[str]) -> Iterator[En
     text = next((each.text for each in partials if (each.application, each.name) == found.groups()[:2]), "")
     for entry in _own(text):
         if entry.key not in without:
-            yield Entry(f"{prefix}.{entry.key}", entry.datatype, entry.deprecated)
+            yield replace(entry, key=f"{prefix}.{entry.key}")
 
 
 def _own(text: str) -> tuple[Entry, ...]:
@@ -107,10 +111,10 @@ def _own(text: str) -> tuple[Entry, ...]:
     found = list(_MAPPING.finditer(text))
     ends = (*(each.start() for each in found[1:]), len(text))
     return tuple(
-        Entry(key, _datatype(rest), obsolete.get(each[1], ""))
+        Entry(key, _datatype(inside), obsolete.get(each[1], ""), _validators(inside))
         for each, end in zip(found, ends, strict=False)
-        for rest in (text[each.end() : end],)
-        for key in (each[1], *_ALIAS.findall(rest))
+        for inside in (_OTHER.split(text[each.end() : end], maxsplit=1)[0],)
+        for key in (each[1], *_ALIAS.findall(inside))
     )
 
 
@@ -157,6 +161,12 @@ def _datatype(text: str) -> str:
         if depth < 0:
             return text[start:at].strip()
     return ""
+
+
+def _validators(text: str) -> tuple[str, ...]:
+    """Return the names of a mapping's validators."""
+    found = _VALIDATORS.search(text)
+    return tuple(re.findall(r'"([^"]+)"', found[1])) if found else ()
 
 
 def _alternatives(datatype: str) -> list[str]:

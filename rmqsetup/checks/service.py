@@ -244,21 +244,37 @@ def start_time(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def starter(scene: Scene) -> Iterator[Diagnosis]:
-    """The unit calls a program, or uses a folder, that is not there."""
+    """The unit calls a program, or uses a file or a folder, that is not there."""
     for path in (scene.unit_property("FragmentPath"), *scene.drop_ins):
         for number, line in enumerate(scene.text(path).splitlines() if path else (), start=1):
-            found = re.match(r"^(ExecStart|WorkingDirectory|EnvironmentFile)=[@+!:]*(/\S+)", line.strip())
-            program = scene.file(found[2]) if found and found[1] == "ExecStart" else None
-            lacks = "is not there" if found and scene.host.peek(found[2]) is None else ""
-            lacks = lacks or ("cannot be executed" if program and not program.mode & 0o111 else "")
-            if found and lacks and found[2] != scene.layout.data:
-                yield error(
-                    "RMQ-010",
-                    f"the unit needs {found[2]}, which {lacks}",
-                    evidence=(f"{path}:{number}: {line.strip()}",),
-                    hint=f"put it right, or {path}; then: systemctl daemon-reload && {RESTART}",
-                    fix=packaged(scene, found[1]),
-                )
+            for name, its in _needed(line):
+                program = scene.file(its) if name.startswith("Exec") else None
+                lacks = "is not there" if scene.host.peek(its) is None else ""
+                lacks = lacks or ("cannot be executed" if program and not program.mode & 0o111 else "")
+                if lacks and its not in (scene.layout.data, scene.layout.logs):
+                    yield error(
+                        "RMQ-010",
+                        f"the unit needs {its}, which {lacks}",
+                        evidence=(f"{path}:{number}: {line.strip()}",),
+                        hint=f"put it right, or {path}; then: systemctl daemon-reload && {RESTART}",
+                        fix=packaged(scene, name),
+                    )
+
+
+def _needed(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the paths without which systemd does not start a service, each with the directive that names it."""
+    name, _, value = line.strip().partition("=")
+    words = value.split()
+    if name in ("ExecStart", "ExecStartPre"):
+        words = [words[0].lstrip("@+!:")] if words else []
+    elif name in ("StandardOutput", "StandardError"):
+        found = re.match(r"(?:append|file|truncate):(/.*)/", value)
+        words = [found[1]] if found else []
+    elif name in ("BindPaths", "BindReadOnlyPaths", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths"):
+        words = [word.lstrip("+").partition(":")[0] for word in words]
+    elif name not in ("WorkingDirectory", "EnvironmentFile"):
+        words = []
+    yield from ((name, word) for word in words if word.startswith("/") and "%" not in word)
 
 
 def _drop_ins(scene: Scene, name: str) -> tuple[str, ...]:

@@ -59,6 +59,22 @@ class Sockets:
             return "", b""
         return why, ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, port), timeout=2.0))
 
+    def handshake(self, host: str, port: int) -> str:
+        """Return why a server breaks the handshake of TLS off, whoever it is; empty where it does not."""
+        import ssl
+
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        try:
+            with socket.create_connection((host, port), 2.0) as wire, anybody.wrap_socket(wire):
+                return ""
+        except ssl.SSLError as error:
+            return (error.reason or str(error)).replace("_", " ").lower()
+        except ConnectionError as error:
+            return str(error.strerror or error).lower()
+        except OSError:
+            return ""
+
     def status(self, host: Host, address: NodeAddress) -> NodeStatus:
         """Ask the node how it is, and nobody in its place. Raises `ProbeError`."""
         with closing(Connection.open(peer(host, address), timeout=3.0)) as node:

@@ -24,6 +24,7 @@ _PINNING = ("Package", "Pin", "Pin-Priority")
 _OWN = re.compile(r"/etc/apt/(?:apt\.conf|preferences)|APT::Default-Release")
 """What complaints of apt about its own configuration name; those about sources are another matter."""
 
+_PROXY = re.compile(r"\s*(?:export\s+)?(?i:https?_proxy)=[\"']?(?:https?://)?([^\s\"'/]+)")
 _DATES = re.compile(r"^(Date|Valid-Until): (.*)$", re.MULTILINE)
 
 
@@ -149,24 +150,60 @@ def dates(scene: Scene) -> Iterator[Diagnosis]:
 
 
 def proxy(scene: Scene) -> Iterator[Diagnosis]:
-    """The proxy that apt is told to use answers."""
+    """The proxy that apt is told to use answers: by its own configuration, or by the environment of every login."""
     if scene.facts.manager != "apt":
         return
-    dump = scene.run("apt-config", "dump", "Acquire").stdout
-    for scheme, address in re.findall(r'^Acquire::(https?)::Proxy "https?://([^"]+)";', dump, re.MULTILINE):
-        host, _, port = address.rstrip("/").rpartition("@")[2].partition(":")
-        number = int(port) if port.isdigit() else 80
-        problem = scene.opens(host, number)
+    seen: set[tuple[str, int, str]] = set()
+    for host, number, said, lines, mark in (*_told_apt(scene), *_told_everybody(scene)):
+        place = (host, number, lines[0].file if lines else "")
+        problem = "" if place in seen else scene.opens(host, number)
+        seen.add(place)
         if problem:
-            lines = _configured(scene, f"{host}:{port}" if port else host)
             yield warning(
                 "RMQ-026",
                 f"apt is told to use a proxy that does not answer: {host}:{number}",
-                evidence=(f"apt-config: Acquire::{scheme}::Proxy, {problem}", *(each.place for each in lines[:2])),
-                hint="start the proxy, or take the line out of /etc/apt/apt.conf.d",
-                fix=disabled(lines, "// "),
+                evidence=(f"{said}, {problem}", *(each.place for each in lines[:2])),
+                hint=f"start the proxy, or take the line out of {place[2] or '/etc/apt/apt.conf.d'}",
+                fix=disabled(lines, mark),
             )
-            return
+
+
+Told = tuple[str, int, str, tuple[Setting, ...], str]
+"""Host and port of a proxy, who says so, in which lines, and how these are commented out."""
+
+
+def _told_apt(scene: Scene) -> Iterator[Told]:
+    dump = scene.run("apt-config", "dump", "Acquire").stdout
+    for scheme, address in re.findall(r'^Acquire::(https?)::Proxy "https?://([^"]+)";', dump, re.MULTILINE):
+        host, port = _end(address)
+        lines = _configured(scene, host if f":{port}" not in address else f"{host}:{port}")
+        yield host, port, f"apt-config: Acquire::{scheme}::Proxy", lines, "// "
+
+
+def _told_everybody(scene: Scene) -> Iterator[Told]:
+    """Yield what each login is told: apt takes it where its own configuration says nothing."""
+    folder = "/etc/profile.d"
+    scripts = (f"{folder}/{name}" for name in scene.names(folder) if name.endswith(".sh"))
+    for path in ("/etc/environment", *scripts):
+        found = [
+            (match, Setting("", "", path, number, line))
+            for number, line in enumerate(scene.text(path).splitlines(), start=1)
+            if (match := _PROXY.match(line))
+        ]
+        for match, line in found:
+            host, port = _end(match[1])
+            yield (
+                host,
+                port,
+                f"{path}: {line.raw.partition('=')[0].split()[-1]}",
+                tuple(each for _, each in found),
+                "# ",
+            )
+
+
+def _end(address: str) -> tuple[str, int]:
+    host, _, port = address.rstrip("/").rpartition("@")[2].partition(":")
+    return host, int(port) if port.isdigit() else 80
 
 
 def reachable(scene: Scene) -> Iterator[Diagnosis]:

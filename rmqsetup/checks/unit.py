@@ -37,6 +37,9 @@ CLOSED = {
     "NoExecPaths": (r".*/(?:usr(?:/lib)?|bin|lib)?(?:\s.*|$)", "it cannot execute its own programs"),
     "WatchdogSec": (r"(?!0\w*$|infinity).+", "a node never tells systemd that it lives, and is killed for that"),
     "RuntimeMaxSec": (r"(?!infinity).+", "it is ended after that time"),
+    "UMask": (r"0*[4-7]\d\d", "it cannot use the files that it makes itself"),
+    "SocketBindDeny": (r"any|.*\b(?:5672|25672)\b.*", "it cannot listen on its ports"),
+    "TimeoutStopSec": (r"[1-9](?:s|sec)?", "it is killed at each stop, before it has written what it has to"),
     "CPUQuota": (r"[0-9](?:\.\d+)?%", "it takes minutes to boot"),
 }
 """Directives that take from the service what it needs: for which values, and what then happens."""
@@ -283,7 +286,9 @@ CHECKS = (
         account,
         explains=(*DOWN, "RMQ-007", "RMQ-050", "RMQ-053", "RMQ-054", "RMQ-069", "RMQ-070"),
     ),
-    Check("RMQ-133", "Nothing confines the service too much", closed, explains=(*DOWN, "RMQ-042")),
+    Check(
+        "RMQ-133", "Nothing confines the service too much", closed, explains=(*DOWN, "RMQ-042", "RMQ-053", "RMQ-054")
+    ),
     Check("RMQ-138", "What the unit requires is there", needs, explains=DOWN),
     Check("RMQ-134", "The unit starts the broker's own program", program, explains=(*DOWN, "RMQ-010")),
     Check(

@@ -45,6 +45,7 @@ MECHANISMS = {
 }
 """Ways to log in, and the plugin that brings each."""
 
+BUILT_IN = ("classic_config", "classic", "config", "dns", "local")
 DISCOVERY = ("consul", "etcd", "k8s", "kubernetes", "aws")
 FOLDERS = {
     "MNESIA_BASE": "the data",
@@ -62,7 +63,7 @@ GIVEN = ("USER", "LOGNAME", "HOME", "SHELL", "PATH", "LANG", "INVOCATION_ID", "N
 """Variables that systemd and the start script set by themselves."""
 
 NAMED = ("CONFIG_FILE", "ADVANCED_CONFIG_FILE", "ENABLED_PLUGINS_FILE")
-READ = ("configuration", "plugins")
+READ = ("configuration", "plugins", "connections of other nodes")
 """What the broker only reads."""
 
 
@@ -143,8 +144,8 @@ def plugins(scene: Scene) -> Iterator[Diagnosis]:
             wanted = wanted if is_known else f"that brings a backend {each.value}"
         elif re.match(r"auth_mechanisms\.\d+", each.key):
             wanted = MECHANISMS.get(each.value, f"that brings a mechanism {each.value}")
-        elif each.key == "cluster_formation.peer_discovery_backend" and each.value in DISCOVERY:
-            wanted = f"rabbitmq_peer_discovery_{'k8s' if each.value == 'kubernetes' else each.value}"
+        elif each.key == "cluster_formation.peer_discovery_backend":
+            wanted = _discovery(each.value)
         if wanted and not re.search(rf"\b{wanted}\b", text):
             yield error(
                 "RMQ-142",
@@ -155,6 +156,13 @@ def plugins(scene: Scene) -> Iterator[Diagnosis]:
                 links=(f"{DOCS}/plugins",),
                 fix=without(scene, each),
             )
+
+
+def _discovery(backend: str) -> str:
+    """Return the plugin that brings a way to find the cluster; empty where it is built in, or a module's name."""
+    if backend in DISCOVERY:
+        return f"rabbitmq_peer_discovery_{'k8s' if backend == 'kubernetes' else backend}"
+    return "" if backend in BUILT_IN or backend.startswith("rabbit_") else f"that brings a way {backend}"
 
 
 def variables(scene: Scene) -> Iterator[Diagnosis]:
@@ -267,6 +275,10 @@ def _named(scene: Scene) -> Iterator[tuple[Setting, str, str]]:
         elif each.key in NAMED and each.value.startswith("/") and scene.installed:
             ending = ".conf" if each.key == "CONFIG_FILE" and "." not in each.value.rpartition("/")[2] else ""
             yield each, "configuration", each.value + ending
+        elif each.key.endswith("ERL_ARGS") and (
+            found := re.search(r"-ssl_dist_optfile\s+['\"]?(/[^\s'\"]+)", each.value)
+        ):
+            yield each, "connections of other nodes", found[1]
     for each in scene.settings:
         if each.key in ("log.dir", "raft.data_dir") and each.value.startswith("/"):
             is_made = scene.host.peek(each.value) is None

@@ -55,12 +55,25 @@ def _unit_copied(name: str, check: str, edit: str, fix: str = "") -> Fault:
     return Fault(name, check, make, f"rm -f {path} {path}.aside-*; systemctl daemon-reload", fix, alone=True)
 
 
+def _restarted(name: str, check: str, plugin: str, text: str) -> Fault:
+    """Let the broker run with a plugin and its settings."""
+    anew = "systemctl restart rabbitmq-server && rabbitmqctl -q await_startup"
+    make = f"echo '[{plugin}].' >{PLUGINS}; printf '{text}' >{CONF}; {anew}"
+    return Fault(name, check, make, f"rm {PLUGINS} {CONF}; {anew}")
+
+
 ODD = (
     _unit_copied("unit without its user", "RMQ-132", "/^User/d;/^Group/d", "all"),
     _unit_copied(
         "unit of an old release", "RMQ-010", "s#^ExecStart=.*#ExecStart=/opt/rabbitmq-3.8/sbin/rabbitmq-server#"
     ),
     _unit("no program may be executed", "RMQ-133", "[Service]\\nNoExecPaths=/\\n"),
+    _unit("files that nobody may use", "RMQ-133", "[Service]\\nUMask=0777\\n"),
+    _unit("no port may be bound", "RMQ-133", "[Service]\\nSocketBindDeny=any\\n"),
+    _unit("killed at each stop", "RMQ-133", "[Service]\\nTimeoutStopSec=1\\n"),
+    _unit("program before the start gone", "RMQ-010", "[Service]\\nExecStartPre=/opt/gone/check\\n"),
+    _unit("output to a folder that is not there", "RMQ-010", "[Service]\\nStandardOutput=append:/srv/gone/x.log\\n"),
+    _unit("path to write that is not there", "RMQ-010", "[Service]\\nReadWritePaths=/srv/gone\\n"),
     _unit("watchdog that nobody feeds", "RMQ-133", "[Service]\\nWatchdogSec=5\\n"),
     _unit("ended after an hour", "RMQ-133", "[Service]\\nRuntimeMaxSec=1h\\n"),
     _unit("port beyond the last in the unit", "RMQ-140", "[Service]\\nEnvironment=RABBITMQ_NODE_PORT=70000\\n"),
@@ -119,6 +132,62 @@ ODD = (
         "definitions with a binding to nothing",
         '{"bindings":[{"source":"","vhost":"/","destination":"noq","destination_type":"queue"}]}',
     ),
+    *(
+        _defined(f"definitions with {what}", f'{{"policies":[{{"name":"p","vhost":"/","pattern":".*",{rest}}}]}}')
+        for what, rest in (
+            ("a policy of a key that there is not", '"definition":{"max-lenght":10}'),
+            ("a policy with a number as text", '"definition":{"max-length":"10"}'),
+            ("a policy of mirrored queues", '"definition":{"ha-mode":"all"}'),
+            ("a policy for queue", '"apply-to":"queue","definition":{"max-length":10}'),
+        )
+    ),
+    _defined(
+        "definitions with a shovel and no plugin for it",
+        '{"parameters":[{"vhost":"/","component":"shovel","name":"s","value":{}}]}',
+        "all",
+    ),
+    _conf("strategy for partitions without nodes", "RMQ-168", "cluster_partition_handling = pause_if_all_down\n"),
+    _conf("host of syslog without syslog", "RMQ-168", "log.syslog.host = 192.0.2.1\n"),
+    _conf("encrypted without a passphrase", "RMQ-169", "default_pass = encrypted:gN0lTqUDAGhYRcwFlCx1\n"),
+    _advanced(
+        "encrypted, and the file of the passphrase gone",
+        "RMQ-169",
+        '[{rabbit,[{config_entry_decoder,[{passphrase,{file,<<"/srv/gone">>}}]},'
+        '{default_pass,{encrypted,<<"gN0lTqUDAGhYRcwFlCx1">>}}]}].\n',
+    ),
+    _conf("permissions by halves", "RMQ-168", "default_permissions.read = .*\n"),
+    _conf("empty value", "RMQ-071", "default_pass =\n"),
+    _conf("name for an address", "RMQ-073", "listeners.tcp.1 = localhost:5672\n"),
+    _conf("backend without a number", "RMQ-072", "auth_backends.one = internal\n"),
+    _conf("discovery that is none", "RMQ-142", "cluster_formation.peer_discovery_backend = nosuch\n"),
+    _conf(
+        "definitions that nobody serves",
+        "RMQ-077",
+        "definitions.import_backend = https\ndefinitions.https.url = https://127.0.0.1:9/d.json\n",
+    ),
+    _env(
+        "options of TLS between nodes gone",
+        "RMQ-141",
+        'SERVER_ADDITIONAL_ERL_ARGS="-proto_dist inet_tls -ssl_dist_optfile /etc/rabbitmq/gone.config"\n',
+    ),
+    _mode("script of RabbitMQ closed", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-env", "600", "755"),
+    _conf("size with a blank", "RMQ-073", "disk_free_limit.absolute = 2 GB\n"),
+    _conf("message of a gigabyte", "RMQ-073", "max_message_size = 1073741824\n"),
+    _conf("classic queues of old", "RMQ-073", "classic_queue.default_version = 1\n"),
+    Fault(
+        "folder of settings that is a link to nowhere",
+        "RMQ-130",
+        "rm -rf /etc/rabbitmq/conf.d; ln -s /srv/gone /etc/rabbitmq/conf.d",
+        "rm /etc/rabbitmq/conf.d",
+    ),
+    Fault(
+        "no inodes left",
+        "RMQ-033",
+        "mkdir -p /root/m && mount -t tmpfs -o size=200m,nr_inodes=600,mode=755 tmpfs /root/m && chown rabbitmq: "
+        "/root/m && cp -a /var/lib/rabbitmq/. /root/m/ && mount --bind /root/m /var/lib/rabbitmq && "
+        "(i=0; while touch /var/lib/rabbitmq/$i 2>/dev/null; do i=$((i+1)); done)",
+        "umount /var/lib/rabbitmq /root/m",
+    ),
     _mode("Erlang closed", "/usr/lib/erlang", "700", "755"),
     _mode("folder above the data closed", "/var/lib", "700", "755"),
     _mode("list of hosts closed", "/etc/hosts", "600", "644"),
@@ -173,12 +242,45 @@ ODD = (
         "systemctl start --quiet epmd.service || true",
         "rm -r /etc/systemd/system/epmd.service.d; systemctl daemon-reload; systemctl stop epmd.socket epmd.service; "
         "systemctl reset-failed epmd.service; systemctl start epmd.socket",
+        "all",
+        lasting=True,
     ),
 )
 """Made while the broker is stopped, as those that keep it from starting are."""
 
 PREFERENCES = "/etc/apt/preferences.d"
 SURVIVED = (
+    _conf("log of nothing", "RMQ-170", "log.file = false\n"),
+    _conf("log of everything", "RMQ-171", "log.file.level = debug\n"),
+    _restarted(
+        "directory that does not answer",
+        "RMQ-174",
+        "rabbitmq_auth_backend_ldap",
+        "auth_backends.1 = ldap\nauth_ldap.servers.1 = 127.0.0.1\n",
+    ),
+    _restarted("MQTT for a virtual host that is not there", "RMQ-175", "rabbitmq_mqtt", "mqtt.vhost = nosuch\n"),
+    Fault(
+        "versions of TLS that no client has",
+        "RMQ-173",
+        f"{certificate()} && echo 'ssl_options.versions.1 = tlsv1.1' >>{CONF} && systemctl restart rabbitmq-server && "
+        "rabbitmqctl -q await_startup",
+        f"{UNTLS}; systemctl restart rabbitmq-server; rabbitmqctl -q await_startup",
+    ),
+    Fault(
+        "option that dpkg does not know",
+        "RMQ-172",
+        "echo force-confnwe >/etc/dpkg/dpkg.cfg.d/local",
+        "rm /etc/dpkg/dpkg.cfg.d/local",
+        "all",
+        alone=True,
+    ),
+    Fault(
+        "dead proxy in the environment",
+        "RMQ-026",
+        "echo 'https_proxy=http://127.0.0.1:3129/' >>/etc/environment",
+        "sed -i /_proxy/d /etc/environment",
+        "all",
+    ),
     Fault(
         "private key with a password",
         "RMQ-158",
