@@ -114,6 +114,15 @@ def test_what_advanced_config_says_wrong_moves_it_aside_as_a_whole():
     assert (step.key, step.to.startswith(f"{ADVANCED}.aside-")) == (f"aside:{ADVANCED}", True)
 
 
+@pytest.mark.parametrize(
+    ("paths", "findings"), [("/srv/other", ["RMQ-133"]), ("-/var/lib/rabbitmq /var/log", []), ("/", [])]
+)
+def test_a_read_only_system_in_which_the_data_may_be_written(paths, findings):
+    machine = Plain()
+    dropped(machine, f"[Service]\nProtectSystem=strict\nReadWritePaths={paths}\n")
+    assert found(machine, "RMQ-133") == findings
+
+
 LIMIT = {"definition": {"max-length": 1}}
 NODE = imported.Importer(
     frozenset({"/"}), frozenset({"guest"}), "[rabbitmq_consistent_hash_exchange].", "4.0.5", lambda name: name == "old"

@@ -87,7 +87,7 @@ def closed(scene: Scene) -> Iterator[Diagnosis]:
     """Nothing that confines the service takes from it what a broker needs: network, files, threads, system calls."""
     for each in _last(scene, *CLOSED):
         pattern, what = CLOSED[each.name]
-        if not re.fullmatch(pattern, each.value) or _last(scene, ALLOWED.get(each.name, "-")):
+        if not re.fullmatch(pattern, each.value) or _is_allowed(scene, each):
             continue
         yield error(
             "RMQ-133",
@@ -98,6 +98,15 @@ def closed(scene: Scene) -> Iterator[Diagnosis]:
             f"{scene.layout.service}",
             fix=packaged(scene, each.name),
         )
+
+
+def _is_allowed(scene: Scene, each: Directive) -> bool:
+    """Tell whether another directive takes the edge off one: of a system that is read-only, it has to name the data."""
+    others = _last(scene, ALLOWED.get(each.name, "-"))
+    if each.name != "ProtectSystem":
+        return bool(others)
+    words = (word.lstrip("-+").rstrip("/") for other in others for word in other.value.split())
+    return any(f"{scene.layout.data}/".startswith(f"{word}/") for word in words)
 
 
 def needs(scene: Scene) -> Iterator[Diagnosis]:
