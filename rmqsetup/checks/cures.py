@@ -88,7 +88,7 @@ def again(scene: Scene, *settings: Setting) -> tuple[Step, ...]:
     if not settings:
         return ()
     unit, files = scene.layout.service, tuple(dict.fromkeys(each.file for each in settings))
-    anew = (Units(f"{unit}.service"), Service("systemd", unit, enabled=None, newer_than=files)) if scene.started else ()
+    anew = (Service("systemd", unit, enabled=None, newer_than=files),) if scene.started else ()
     own = tuple(step for step in without(scene, *settings) if step not in scene.started)
     return (*own, *anew)
 

@@ -28,7 +28,6 @@ from rmqsetup.probes.unit import Phase, UnitState, unit_state
 from rmqsetup.probes.wire import ProbeError
 from rmqsetup.steps import Step
 from rmqsetup.steps.service import Service
-from rmqsetup.steps.units import Units
 from rmqsetup.version import Version
 
 Seen = TypeVar("Seen")
@@ -203,7 +202,7 @@ class Scene:
         """The steps with which a cure ends: the service runs, where there is one that is to."""
         if self.unit is None or self.unit.load == "masked" or self.unit.enabled == "disabled":
             return ()
-        return (Units(f"{self.layout.service}.service"), Service("systemd", self.layout.service, enabled=None))
+        return (Service("systemd", self.layout.service, enabled=None),)
 
     # ---- configuration
 

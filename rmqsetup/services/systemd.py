@@ -55,7 +55,7 @@ class Systemd:
         return Command(("systemctl", "stop", name), timeout=120)
 
     def forget(self, name: str) -> tuple[Command, ...]:
-        """Take it off the list of failed units, where it would stay when its package is gone."""
+        """Take it off the list of failed units, and count its starts anew."""
         return (Command(("systemctl", "reset-failed", name)),)
 
     def enable(self, name: str) -> tuple[Command, ...]:

@@ -75,10 +75,12 @@ class Service:
         if self.enabled and observed.enabled is False:
             actions += manager.enable(self.name)
             words.append("enable")
+        if turn in ("start", "restart") and (observed.since or observed.failed):  # too many starts, and one is refused
+            actions += manager.forget(self.name)
         if turn:
             actions += self._turning(turn)
             words.append(turn)
-        if self.running is False and observed.failed:
+        elif self.running is False and observed.failed:
             actions += manager.forget(self.name)
             words.append("forget the failure of")
         if self.enabled is False and (observed.enabled or not observed.known):  # a package will enable its service
