@@ -252,7 +252,7 @@ def _registered(scene: Scene) -> tuple[tuple[int, str], ...]:
 
 CHECKS = (
     Check("RMQ-040", "Port 4369 belongs to epmd", epmd_port, explains=(*DOWN, "RMQ-041", "RMQ-042")),
-    Check("RMQ-157", "epmd can be started", starts, explains=(*DOWN, "RMQ-042")),
+    Check("RMQ-157", "epmd can be started", starts, explains=(*DOWN, "RMQ-040", "RMQ-042")),
     Check("RMQ-148", "The loopback is up", loopback, explains=(*DOWN, "RMQ-030", "RMQ-041", "RMQ-042", "RMQ-040")),
     Check("RMQ-041", "No packet filter is in the node's way", blocked, explains=(*DOWN, "RMQ-042")),
     Check("RMQ-043", "The broker's ports are free, or its own", own_ports, explains=DOWN),

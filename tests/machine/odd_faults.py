@@ -197,7 +197,7 @@ ODD = (
         "RMQ-070",
         "mkdir -p /etc/rabbitmq/conf.d; echo 'heartbeat = 30' >/etc/rabbitmq/conf.d/a.conf; "
         "chmod 700 /etc/rabbitmq/conf.d",
-        "rm -r /etc/rabbitmq/conf.d",
+        "chmod 755 /etc/rabbitmq/conf.d; rm /etc/rabbitmq/conf.d/a.conf",
         "safe",
     ),
     Fault(
