@@ -39,6 +39,12 @@ def test_of_a_file_and_a_folder(change, file):
     assert (mode(file), mode(file.parent)) == (0o640, 0o711)
 
 
+def test_where_no_path_has_a_handle_as_on_macos(change, file, monkeypatch):
+    monkeypatch.delattr(os, "O_PATH")
+    change(file, 0o640)
+    assert mode(file) == 0o640
+
+
 @pytest.mark.parametrize("target", ["real/file", "./real/../real//file", "{}/real/file", "folder/file"])
 def test_of_what_links_lead_to(change, file, tmp_path, target):
     (tmp_path / "folder").symlink_to("real")

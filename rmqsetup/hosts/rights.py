@@ -19,8 +19,7 @@ _LINKS = 40
 def give(wish: Give) -> None:
     """Give what stands at a path to its owner and group, with its mode: the owner first, it takes set-id bits away."""
     try:
-        with _reached(wish.path) as handle:
-            place = f"/proc/self/fd/{handle}"  # the thing itself, whatever its path leads to by now
+        with _reached(wish.path) as place:
             os.chown(place, *numbers(wish.owner, wish.group))
             os.chmod(place, wish.mode)  # noqa: PTH101
     except KeyError as error:
@@ -62,11 +61,16 @@ def _is_trusted(link: os.stat_result) -> bool:
 
 
 @contextmanager
-def _reached(path: str) -> Iterator[int]:
+def _reached(path: str) -> Iterator[str]:
     """Open what stands at a path, name by name, and follow a link only where root or we made it.
 
-    Raises `ConflictError` for any other: who may write in a folder could lead root to a file that is not theirs.
+    Yields a path of the thing itself, whatever the name leads to by now. Raises `ConflictError` for any other link: who
+    may write in a folder could lead root to a file that is not theirs. macOS has no such handles; there the broker is
+    its user's own, and nobody is led further than that user may go.
     """
+    if not hasattr(os, "O_PATH"):
+        yield path
+        return
     with ExitStack() as stack:
 
         def opened(name: str, folder: int | None = None) -> int:
@@ -90,4 +94,4 @@ def _reached(path: str) -> Iterator[int]:
                 )
             names = target.split("/") + names
             handle = opened("/") if target.startswith("/") else handle
-        yield handle
+        yield f"/proc/self/fd/{handle}"
