@@ -146,9 +146,10 @@ class Running:
             self._process.wait()
 
     def end(self, timeout: float) -> None:
-        """Stop the node in order, and wait for its end. Raises `subprocess.TimeoutExpired`."""
+        """Stop the node in order, one that is frozen as well, and wait. Raises `subprocess.TimeoutExpired`."""
         if self._process and self.exit_code is None:
             self._process.terminate()
+            self.kill(signal.SIGCONT, wait=False)
             self._process.wait(timeout)
 
     def _hear_no_more(self) -> None:

@@ -284,9 +284,10 @@ def test_faults_that_meet_are_taken_back():
         with faults.alarm(made):
             made.restart()
             made.carry()
-        with faults.alarm(made), made.paused():
-            made.kill_node()
-        made.start_node()
+        for end in (made.kill_node, made.stop_node):
+            with faults.alarm(made), made.paused():
+                end()
+            made.start_node()
         made.carry()
 
 
