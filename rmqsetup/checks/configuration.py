@@ -24,6 +24,14 @@ LINKS = (f"{DOCS}/configure",)
 SHARES = ("vm_memory_high_watermark.relative",)
 """Settings that are a share of something."""
 
+MODULES = {
+    "default_queue_type": (r"quorum|classic|stream|undefined|rabbit_\w+_queue", "quorum, classic or stream"),
+    "password_hashing_module": (
+        r"rabbit_password_hashing_(?:md5|sha256|sha512)|(?!rabbit_)\w+_\w+",
+        "rabbit_password_hashing_sha256 or rabbit_password_hashing_sha512",
+    ),
+}
+"""Settings that name a module of the node, for which the schema has any word."""
 
 TRIES = 40
 """So many of the last lines of a shell script are left out one by one, to find the one that is wrong."""
@@ -288,11 +296,14 @@ def _hosts(scene: Scene) -> Iterator[str]:
 
 
 def _beyond(scene: Scene, setting: Setting) -> str:
-    """Say what a share may be, where it is none: of nothing, or of more than all there is; and what 4.0 took away."""
+    """Say what a value may be that its schema lets pass and the node does not: shares, modules, what 4.0 took away."""
     if (setting.key, setting.value) == ("classic_queue.default_version", "1") and int(scene.version[:1] or 0) >= 4:
         return "2: there are no classic queues of version 1 any more"
     if setting.key == "log.file.rotation.date" and setting.value and not setting.value.startswith("$"):
         return "a time such as $D0, which is midnight"
+    modules, words = MODULES.get(setting.key, ("", ""))
+    if modules and not re.fullmatch(modules, setting.value):
+        return words
     is_share = setting.key in SHARES and re.fullmatch(r"-?\d+(?:\.\d+)?", setting.value)
     return "more than 0 and at most 1" if is_share and not 0 < float(setting.value) <= 1 else ""
 

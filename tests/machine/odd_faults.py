@@ -173,6 +173,8 @@ ODD = (
     _mode("script of RabbitMQ closed", "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-env", "600", "755"),
     _conf("size with a blank", "RMQ-073", "disk_free_limit.absolute = 2 GB\n"),
     _conf("message of a gigabyte", "RMQ-073", "max_message_size = 1073741824\n"),
+    _conf("queue type that is none", "RMQ-073", "default_queue_type = quorrum\\n"),
+    _conf("hashing of passwords that is none", "RMQ-073", "password_hashing_module = sha512\\n"),
     _conf("classic queues of old", "RMQ-073", "classic_queue.default_version = 1\n"),
     Fault(
         "folder of settings that is a link to nowhere",
