@@ -5,12 +5,15 @@ Faults of every check, and what is healthy about the recorded machine, are in `t
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from scenes import UNIT, Plain, Wires, scene
+from scenes import CONF, UNIT, Plain, Wires, scene
 
 from rmqsetup.checks import catalogue
 from rmqsetup.finding import Severity
 from rmqsetup.probes.address import find_address
+from rmqsetup.probes.node import NodeListener
 from rmqsetup.probes.terms import Atom, Map
 from rmqsetup.probes.wire import UnreachableError
 
@@ -127,3 +130,13 @@ def test_of_two_releases_the_higher_number_is_the_installed_one():
     machine = Plain()
     machine.folders["/usr/lib/rabbitmq/lib"] = ["rabbitmq_server-4.0.10", "rabbitmq_server-4.0.9"]
     assert scene(machine).version == "4.0.10"
+
+
+@pytest.mark.parametrize("options", ["ssl_options", "management.ssl"])
+@pytest.mark.parametrize(("verify", "checks"), [("verify_peer", []), ("verify_none", ["RMQ-173"])])
+def test_a_listener_that_wants_a_certificate_is_not_greeted(options, verify, checks):
+    machine, wires = Plain(), Wires()
+    machine.put(CONF, f"{options}.verify = {verify}\n{options}.fail_if_no_peer_cert = true\n")
+    wires.node = replace(wires.node, listeners=(NodeListener("amqp/ssl", "::", 5671),))
+    wires.handshakes.update({5671: "no certificate"})
+    assert [each.check for each in found(machine, wires) if each.check == "RMQ-173"] == checks

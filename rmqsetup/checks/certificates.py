@@ -158,9 +158,10 @@ def greeted(scene: Scene) -> Iterator[Diagnosis]:
     Versions, ciphers and other options that do not go together are noticed only when a client comes, and the node says
     so in its log alone. Not asked where clients have to show a certificate, for we have none.
     """
-    strict = {each.key: each.value for each in scene.configured if each.key.endswith("fail_if_no_peer_cert")}
-    verify = scene.setting("ssl_options.verify") == "verify_peer"
-    for each in scene.node.listeners if scene.node and not (verify and "true" in strict.values()) else ():
+    wanted = [each for each in scene.configured if each.key.endswith(".fail_if_no_peer_cert") and each.value == "true"]
+    verified = (scene.setting(f"{each.key.rpartition('.')[0]}.verify") for each in wanted)
+    is_strict = "verify_peer" in verified
+    for each in scene.node.listeners if scene.node and not is_strict else ():
         if not (each.tls or each.protocol.startswith("https")):
             continue
         why = scene.handshake(each.addresses[0], each.port)
